@@ -1,0 +1,492 @@
+"""The nouns of the pipeline, as frozen pydantic models.
+
+`ModelSpec + Workload + Gpu → MemoryPlan → LaunchPlan → Deployment → BenchResult → CostReport`. Everything that
+crosses a stage, and everything `--json` prints, is one of these. Units are in the names: ``_bytes`` (int),
+``_gib`` (2^30 bytes), ``_s`` (seconds), ``usd_`` (Decimal dollars), ``_tok_s`` (tokens per second).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+SCHEMA_VERSION = 1
+GIB = 2**30
+MIB = 2**20
+
+Basis = Literal["measured", "engine", "computed", "priced", "assumed"]
+"""Where a number comes from: our own measurement, the engine's log, arithmetic, a dated price list, a guess."""
+
+Certainty = Literal["sure", "likely", "close", "no"]
+
+
+def _no_float(value: object) -> object:
+    return str(value) if isinstance(value, float) else value
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_no_float),
+    PlainSerializer(float, return_type=float, when_used="json"),
+]
+"""Dollars as Decimal; a JSON number when printed. A float is read through its shortest decimal text."""
+
+
+class Frozen(BaseModel):
+    """Base of every record: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Document(Frozen):
+    """A stage's JSON document; ``kind`` says which."""
+
+    schema_version: int = SCHEMA_VERSION
+
+
+class Sourced(Frozen):
+    """A fact with its origin: who says so (a URL, a file, a log) and the day it was read."""
+
+    source: str = Field(min_length=3)
+    checked: date
+
+
+# --- profiles: what we know ---------------------------------------------------------------------------------
+
+
+class Gpu(Sourced):
+    """One accelerator, or one CPU machine seen as one. Rates are per device, dense (no sparsity).
+
+    ``name`` is the canonical id. ``fp16_basis`` says how the FP16 rate was obtained; GeForce figures are the
+    FP32-accumulate rate.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9+.\-]+$")
+    aliases: tuple[str, ...] = ()
+    vendor: str
+    arch: str
+    device_class: Literal["datacenter", "workstation", "consumer", "apple", "cpu"]
+    vram_gib: float = Field(gt=0)
+    mem_bw_gbs: float = Field(gt=0)
+    fp16_tflops: float | None = Field(default=None, gt=0)
+    fp16_basis: str | None = None
+    fp8_tflops: float | None = Field(default=None, gt=0)
+    int8_tops: float | None = Field(default=None, gt=0)
+    fp4_tflops: float | None = Field(default=None, gt=0)
+    tdp_w: float | None = Field(default=None, gt=0)
+    interconnect: str | None = None
+    interconnect_gbs_bidir: float | None = Field(default=None, gt=0)
+    pcie: str | None = None
+    compute_capability: str | None = None
+    purchase_usd: Money | None = None
+    purchase_source: str | None = None
+    notes: str | None = None
+
+
+class GpuPrice(Sourced):
+    """A rental price, dollars per GPU-hour. ``basis`` is always a dated list price."""
+
+    provider: str
+    gpu: str
+    """Canonical GPU id."""
+    usd_per_hour: Money = Field(gt=0, lt=100)
+    kind: Literal["on_demand", "spot"]
+    gpus_per_instance: int = Field(default=1, ge=1)
+    instance_type: str | None = None
+    note: str | None = None
+
+
+class PackagedFile(Frozen):
+    """A model file shipped inside a Python distribution."""
+
+    package: str
+    file: str
+    distribution: str
+    """What `pip install` calls it."""
+
+
+class ModelProfile(Sourced):
+    """A model known by name: where its files are and its `config.json` facts."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    hub_id: str | None = None
+    packaged: PackagedFile | None = None
+    licence: str | None = None
+    params_b: float | None = Field(default=None, gt=0)
+    """Billions of parameters (10^9), as published."""
+    active_params_b: float | None = Field(default=None, gt=0)
+    config: dict[str, Any] = {}
+    """`config.json` values, Hugging Face names."""
+    notes: str | None = None
+
+
+class Lengths(Frozen):
+    """A distribution of token counts. ``fixed`` uses mean only; every draw is clamped to [min, max]."""
+
+    shape: Literal["fixed", "uniform", "normal", "lognormal"] = "fixed"
+    mean: float = Field(gt=0)
+    stdev: float = Field(default=0, ge=0)
+    min: int = Field(default=1, ge=1)
+    max: int | None = None
+
+
+class Workload(Sourced):
+    """What users send: prompt and answer lengths in tokens, and the service level they expect."""
+
+    name: str
+    description: str
+    input_tokens: Lengths
+    output_tokens: Lengths
+    shared_prefix_share: float = Field(default=0, ge=0, le=1)
+    """Share of each prompt that is the same for every request (a system prompt)."""
+    slo: str | None = None
+    """Default service level, e.g. ``ttft_p95<1s,itl_p95<100ms``."""
+    material: str = "prose"
+    """Which text of `bench/prompts/` the prompts are cut from."""
+
+
+# --- size ---------------------------------------------------------------------------------------------------
+
+
+class LayerAttention(Frozen):
+    """What one layer keeps per token: its KV heads and head sizes, a window if it slides, a latent if MLA."""
+
+    kind: Literal["full", "sliding", "chunked", "mla", "none"] = "full"
+    kv_heads: int = 0
+    head_dim_k: int = 0
+    head_dim_v: int = 0
+    window: int | None = None
+    """Tokens a sliding layer looks back."""
+    latent_dim: int = 0
+    """MLA: kv_lora_rank + qk_rope_head_dim, elements per token."""
+
+
+class Tensor(Frozen):
+    """One weight tensor as stored: ``bytes`` includes block scales of its type."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    bytes: int = Field(ge=0)
+
+
+class ModelSpec(Frozen):
+    """Facts of one model, wherever they came from. Counts are whole numbers; sizes are bytes."""
+
+    name: str
+    source: Literal["gguf", "folder", "profile", "hub"]
+    path: str | None = None
+    """Local file or folder to launch from; None when only facts are known."""
+    revision: str | None = None
+    architecture: str
+    quant: str
+    """`bf16`, `fp8`, `awq`, … or a GGUF file type such as `Q4_1`."""
+    layers: int = Field(ge=1)
+    hidden: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    intermediate: int = Field(ge=0)
+    vocab: int = Field(ge=1)
+    max_context: int = Field(ge=1)
+    tied_embeddings: bool = False
+    attention: tuple[LayerAttention, ...]
+    """One entry a layer."""
+    params: int = Field(ge=0)
+    weights_bytes: int = Field(ge=0)
+    weights_basis: Basis = "computed"
+    tensors: tuple[Tensor, ...] = Field(default=(), repr=False)
+
+
+class Line(Frozen):
+    """One bar of a device's memory: what it is, how many bytes, where the figure comes from."""
+
+    what: Literal[
+        "weights", "kv_cache", "activations", "cuda_graphs", "runtime", "state", "vision", "draft", "lora"
+    ]
+    bytes: int
+    basis: Basis
+    how: str
+    """The arithmetic or the source, in words a reader can check."""
+
+
+class DevicePlan(Frozen):
+    """Memory of one device. ``usable_bytes`` is what the engine sees before its utilisation limit."""
+
+    name: str
+    usable_bytes: int
+    lines: tuple[Line, ...]
+    total_bytes: int
+    free_bytes: int
+    error_bytes: int
+    """Half width of the error band around ``total_bytes``."""
+
+
+class Setting(Frozen):
+    """One resolved input and who chose it."""
+
+    value: str | int | float | bool | list[str] | None
+    origin: Literal["user", "engine_default", "profile"] = Field(alias="from")
+
+
+class Advice(Frozen):
+    """One change, tested by the same model: what it saves and whether the plan fits then."""
+
+    change: str
+    saves_bytes: int
+    fits_then: bool
+
+
+class MemoryPlan(Document):
+    """Does it fit, and where do the bytes go. The document of `size`."""
+
+    kind: Literal["memory_plan"] = "memory_plan"
+    model: str
+    engine: Literal["vllm", "llama.cpp"]
+    engine_version: str | None
+    quant: str
+    context: int
+    concurrency: int
+    tp: int = 1
+    pp: int = 1
+    inputs: dict[str, Setting]
+    devices: tuple[DevicePlan, ...]
+    kv_bytes_per_token: int
+    kv_pool_bytes: int
+    reserved_bytes: int
+    kv_pool_tokens: int
+    max_context: int
+    max_concurrency: int
+    fits: bool
+    certainty: Certainty
+    advice: tuple[Advice, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+# --- plan, serve --------------------------------------------------------------------------------------------
+
+
+class Rejection(Frozen):
+    """A backend that was considered and why it was not chosen."""
+
+    backend: str
+    reason: str
+
+
+class LaunchPlan(Document):
+    """How to start the server. ``argv`` and ``env`` may hold ``{host} {port} {uds} {model}``, filled at launch.
+
+    No secret is ever in ``argv`` or ``env``: the supervisor passes the key by ``key_env`` at launch.
+    """
+
+    kind: Literal["launch_plan"] = "launch_plan"
+    backend: str
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+    model_path: str | None = None
+    served_name: str
+    health_path: str | None = "/health"
+    max_in_flight: int | None = None
+    """Requests the engine takes at once; the proxy queues the rest. None = no limit known."""
+    engine_version: str | None = None
+    reasons: tuple[str, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    memory: MemoryPlan | None = None
+
+
+State = Literal[
+    "stopped",
+    "preflight",
+    "starting",
+    "loading",
+    "warming",
+    "ready",
+    "degraded",
+    "draining",
+    "stopping",
+    "backoff",
+    "crash_loop",
+    "fatal",
+]
+
+
+class LastExit(Frozen):
+    """How the engine last ended: ``reason`` in words, exit code or signal number, ISO time."""
+
+    reason: str
+    code: int | None = None
+    signal: int | None = None
+    at: str
+
+
+class Event(Frozen):
+    """One line of a server's event log."""
+
+    at: str
+    what: str
+    detail: str = ""
+
+
+class Deployment(Document):
+    """A served name, as `status` shows it. ``ready_s`` is the last load time, ``uptime_s`` since ready."""
+
+    kind: Literal["status"] = "status"
+    name: str
+    state: State
+    pid: int | None
+    supervisor_pid: int | None
+    backend: str
+    base_url: str
+    restarts: int
+    last_exit: LastExit | None = None
+    ready_s: float | None = None
+    uptime_s: float | None = None
+    in_flight: int = 0
+    effective_config: dict[str, Any] = {}
+    events: tuple[Event, ...] = ()
+
+
+class StatusList(Document):
+    """`status` without a name."""
+
+    kind: Literal["status_list"] = "status_list"
+    servers: tuple[Deployment, ...]
+
+
+# --- bench --------------------------------------------------------------------------------------------------
+
+
+class Stat(Frozen):
+    """Exact percentiles (nearest rank) of one flat list of seconds; ``n`` values."""
+
+    n: int
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    min: float
+    max: float
+
+
+class Level(Frozen):
+    """One load level of a bench. Latencies count completed requests only; failures stand beside them.
+
+    Tokens per second divide by the window first send → last end of the level.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+    duration_s: float
+    requests: int
+    completed: int
+    failed: int
+    errors: dict[str, int] = {}
+    ttft_s: Stat | None
+    itl_s: Stat | None
+    tpot_s: Stat | None
+    e2e_s: Stat | None
+    output_tokens: int
+    input_tokens: int
+    output_tok_s: float
+    input_tok_s: float
+    total_tok_s: float
+    request_s: float
+    decode_tok_s_per_user: float | None = None
+    """Median over requests of (N−1)/(E2E−TTFT)."""
+    goodput_request_s: float
+    goodput_output_tok_s: float
+    goodput_total_tok_s: float
+    achieved_rate: float
+    asked_rate: float | None = None
+    queue_delay_s: Stat | None = None
+    client_lag_s: Stat | None = None
+    """User stamp − kernel stamp of each token segment: the client's own lateness."""
+    client_busy: float | None = None
+    """CPU share of the busiest load process, 0…1 of one core."""
+    slo_met: bool | None = None
+    token_source: dict[str, int] = {}
+    """How many requests took their counts from `usage`, how many from events."""
+    valid: bool
+    why_invalid: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Environment(Frozen):
+    """What a reader needs to trust or repeat a result."""
+
+    at: str
+    toolkit_version: str
+    command: str
+    machine: dict[str, Any]
+    engine: dict[str, Any] = {}
+    model_file: dict[str, Any] = {}
+    client: dict[str, Any] = {}
+
+
+class BenchResult(Document):
+    """The document of `bench`: one entry per level."""
+
+    kind: Literal["bench_result"] = "bench_result"
+    target: str
+    model: str
+    workload: Workload
+    slo: str | None = None
+    seed: int
+    environment: Environment
+    levels: tuple[Level, ...]
+    best_under_slo: Level | None = None
+    interrupted: bool = False
+    stopped_early: str | None = None
+
+
+# --- cost ---------------------------------------------------------------------------------------------------
+
+
+class MonthlyUsd(Frozen):
+    """Dollars per month of 730 hours."""
+
+    compute: Money
+    people: Money
+    other: Money
+    total: Money
+
+
+class Alternative(Frozen):
+    """One API beside self-hosting, priced at the same mix. Empty intervals = never wins up to the limit."""
+
+    name: str
+    provider: str
+    matched_model: str
+    price_date: str
+    usd_per_mtok: Money
+    usd_per_month: Money | None
+    self_host_wins_tokens_per_day: tuple[tuple[int, int | None], ...]
+    p_self_host_cheaper: float | None = None
+
+
+class CostReport(Document):
+    """What a million tokens costs. Tokens are input + output together."""
+
+    kind: Literal["cost_report"] = "cost_report"
+    goodput_tok_s: float
+    goodput_basis: Basis
+    goodput_how: str
+    gpus: int
+    usd_per_gpu_hour: Money
+    price_basis: Basis
+    price_how: str
+    usage_usd_per_mtok: Money
+    allocation_usd_per_mtok: Money | None
+    utilisation: float | None
+    replicas: int | None
+    tokens_per_day: int | None
+    input_share: float
+    input_share_basis: Basis
+    monthly_usd: MonthlyUsd | None
+    usd_per_mtok_input: Money | None = None
+    usd_per_mtok_output: Money | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    notes: tuple[str, ...] = ()
