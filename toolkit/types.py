@@ -69,8 +69,13 @@ class Gpu(Sourced):
     vendor: str
     arch: str
     device_class: Literal["datacenter", "workstation", "consumer", "apple", "cpu"]
-    vram_gib: float = Field(gt=0)
-    mem_bw_gbs: float = Field(gt=0)
+    vram_gib: float | None = Field(default=None, gt=0)
+    """Memory on the label, as if it were GiB. None for a CPU: that is a property of the machine."""
+    visible_gib: float | None = Field(default=None, gt=0)
+    """Physical memory an engine is shown on this device, GiB, read from logs; a little below the label."""
+    visible_source: str | None = None
+    mem_bw_gbs: float | None = Field(default=None, gt=0)
+    """GB/s (10^9). None where no source states it."""
     fp16_tflops: float | None = Field(default=None, gt=0)
     fp16_basis: str | None = None
     fp8_tflops: float | None = Field(default=None, gt=0)
@@ -149,6 +154,34 @@ class Workload(Sourced):
     """Which text of `bench/prompts/` the prompts are cut from."""
 
 
+class GpuList(Document):
+    """The document of `gpus`."""
+
+    kind: Literal["gpu_list"] = "gpu_list"
+    gpus: tuple[Gpu, ...]
+
+
+class ListedModel(Frozen):
+    """A model profile as `models` shows it; ``installed`` is the path of its packaged file, if it is here."""
+
+    profile: ModelProfile
+    installed: str | None = None
+
+
+class ModelList(Document):
+    """The document of `models`."""
+
+    kind: Literal["model_list"] = "model_list"
+    models: tuple[ListedModel, ...]
+
+
+class WorkloadList(Document):
+    """The document of `workloads`."""
+
+    kind: Literal["workload_list"] = "workload_list"
+    workloads: tuple[Workload, ...]
+
+
 # --- size ---------------------------------------------------------------------------------------------------
 
 
@@ -165,13 +198,29 @@ class LayerAttention(Frozen):
     """MLA: kv_lora_rank + qk_rope_head_dim, elements per token."""
 
 
-class Tensor(Frozen):
-    """One weight tensor as stored: ``bytes`` includes block scales of its type."""
+Role = Literal[
+    "embedding",
+    "head",
+    "norm",
+    "attention",
+    "mlp",
+    "experts",
+    "router",
+    "recurrent",
+    "vision",
+    "mtp",
+    "other",
+]
+"""What a weight tensor is for. Placement, tensor parallelism and quantization all go by role."""
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    bytes: int = Field(ge=0)
+
+class WeightGroup(Frozen):
+    """All tensors of one role in one layer (``layer`` is None outside the layers)."""
+
+    role: Role
+    layer: int | None
+    params: int
+    bytes: int
 
 
 class ModelSpec(Frozen):
@@ -192,20 +241,30 @@ class ModelSpec(Frozen):
     vocab: int = Field(ge=1)
     max_context: int = Field(ge=1)
     tied_embeddings: bool = False
+    experts: int = 0
+    experts_per_token: int = 0
+    moe_intermediate: int = 0
     attention: tuple[LayerAttention, ...]
     """One entry a layer."""
-    params: int = Field(ge=0)
-    weights_bytes: int = Field(ge=0)
+    weights: tuple[WeightGroup, ...] = Field(repr=False)
     weights_basis: Basis = "computed"
-    tensors: tuple[Tensor, ...] = Field(default=(), repr=False)
+    """`engine` when the sizes were read from the file's own header, `computed` from `config.json`."""
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of all weights as stored."""
+        return sum(g.bytes for g in self.weights)
+
+    @property
+    def params(self) -> int:
+        """Parameters (weights with their biases; scales of quantized blocks not counted)."""
+        return sum(g.params for g in self.weights)
 
 
 class Line(Frozen):
     """One bar of a device's memory: what it is, how many bytes, where the figure comes from."""
 
-    what: Literal[
-        "weights", "kv_cache", "activations", "cuda_graphs", "runtime", "state", "vision", "draft", "lora"
-    ]
+    what: Literal["weights", "kv_cache", "activations", "cuda_graphs", "runtime", "state", "vision", "draft", "lora"]
     bytes: int
     basis: Basis
     how: str
@@ -464,7 +523,22 @@ class Alternative(Frozen):
     usd_per_mtok: Money
     usd_per_month: Money | None
     self_host_wins_tokens_per_day: tuple[tuple[int, int | None], ...]
+    """Volumes from…to at which self-hosting costs less; ``None`` = and on, up to the volume searched."""
     p_self_host_cheaper: float | None = None
+    utilisation_needed: float | None = None
+    """Utilisation at the first winning volume, 0…1; None when there is none."""
+    usd_per_mtok_input: Money | None = None
+    usd_per_mtok_output: Money | None = None
+    deprecated: bool = False
+    note: str | None = None
+
+
+class Currency(Frozen):
+    """A second currency: how many of it one dollar buys, as given by the user on that day."""
+
+    code: str = Field(pattern=r"^[A-Z]{3}$")
+    per_usd: Money = Field(gt=0)
+    on: date
 
 
 class CostReport(Document):
@@ -490,3 +564,49 @@ class CostReport(Document):
     usd_per_mtok_output: Money | None = None
     alternatives: tuple[Alternative, ...] = ()
     notes: tuple[str, ...] = ()
+    model: str | None = None
+    level: str | None = None
+    """Which load level the goodput was taken from, in words."""
+    peak_ratio: float = 3
+    peak_ratio_basis: Basis = "assumed"
+    spare: int = 0
+    capacity_tokens_per_day: int | None = None
+    """What one replica serves per day at that peak ratio."""
+    fixed_usd_per_month: Money = Decimal(0)
+    """People and whatever else does not grow with the number of replicas."""
+    usd_per_replica_month: Money | None = None
+    """What each replica adds: machine and power."""
+    searched_up_to_tokens_per_day: int | None = None
+    """Break-even was searched up to this volume; an empty interval list means never up to it."""
+    joules_per_token: float | None = None
+    energy_usd_per_mtok: Money | None = None
+    currency: Currency | None = None
+
+
+class ApiPrice(Frozen):
+    """An API's list price in dollars per million tokens, with its date."""
+
+    name: str
+    provider: str
+    model: str
+    usd_per_mtok_input: Money
+    usd_per_mtok_output: Money
+    price_date: str
+    source: str
+    age_days: int | None = None
+    deprecated: bool = False
+    note: str | None = None
+
+
+class GpuPriceAge(GpuPrice):
+    """A rental price with the days since it was read."""
+
+    age_days: int
+
+
+class PriceList(Document):
+    """The document of `prices`: rentals and API list prices."""
+
+    kind: Literal["price_list"] = "price_list"
+    gpus: tuple[GpuPriceAge, ...]
+    apis: tuple[ApiPrice, ...]

@@ -1,1 +1,4 @@
-"""See the module list in README.md."""
+"""Where a model's facts come from: a profile, a GGUF header, a folder with `config.json`.
+
+`resolve.resolve(name)` is the one door; it returns a `ModelSpec`.
+"""
