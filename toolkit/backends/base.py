@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Protocol
 
+from toolkit.errors import UnknownNameError
 from toolkit.types import Frozen, MemoryPlan
 
 GROUP = "selfhost.backends"
@@ -27,6 +29,8 @@ class Engine(Frozen):
     """How it was found, for the reader: ``PATH``, ``site-packages/bin``, an environment variable."""
     gpu: bool = False
     """True when this build can use an accelerator that is present."""
+    features: tuple[str, ...] = ()
+    """Options and traits of this very build that `command` must know, found without loading a model."""
 
 
 class Signals(Frozen):
@@ -39,6 +43,10 @@ class Signals(Frozen):
     """Series whose change proves that tokens are being computed."""
     busy_gauges: tuple[str, ...] = ()
     """Series whose sum > 0 means that requests are running or waiting."""
+    prompt_tokens_counter: str | None = None
+    """Series that counts prompt tokens processed since the engine started."""
+    output_tokens_counter: str | None = None
+    """Series that counts tokens generated since the engine started."""
     unhealthy_means_dead: bool = False
     """A 503 from `health_path` after ready is final (vLLM: the engine process died)."""
     max_in_flight: int | None = None
@@ -49,7 +57,10 @@ class Signals(Frozen):
 
 
 class EngineCommand(Frozen):
-    """What to run. ``{host} {port} {uds} {model}`` are filled in by the supervisor."""
+    """What to run. ``{host} {port} {uds} {model} {term_s}`` are filled in by the supervisor.
+
+    ``{term_s}`` is how many whole seconds the engine has between SIGTERM and SIGKILL, less two.
+    """
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
@@ -81,3 +92,27 @@ def installed() -> Iterator[Backend]:
     """Every registered backend, in registration order. Each is imported as it is reached."""
     for point in entry_points(group=GROUP):
         yield point.load()
+
+
+def named(name: str) -> Backend:
+    """The registered backend of that name, with did-you-mean.
+
+    Raises:
+        UnknownNameError: nothing is registered under it.
+    """
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        raise UnknownNameError("backend", name, points)
+    backend: Backend = points[name].load()
+    return backend
+
+
+def value_of(memory: MemoryPlan, key: str) -> str | int | float | bool | list[str] | None:
+    """One resolved input of a memory plan; None when the plan does not name it."""
+    setting = memory.inputs.get(key)
+    return None if setting is None else setting.value
+
+
+def gpu_device_present() -> bool:
+    """Whether the system shows an NVIDIA or AMD compute device. Looks at device files only."""
+    return any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))

