@@ -1,0 +1,120 @@
+"""Which speed a cost rests on: good tokens per second of one replica, from a bench or from the user's word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from toolkit.cost.api_prices import Request
+from toolkit.errors import DeclinedError, InputError
+from toolkit.types import Basis, BenchResult, Level
+
+TYPICAL_INPUT_SHARE = Decimal("0.75")
+"""Three input tokens to one output token: the usual blend of price comparisons; an assumption."""
+
+
+@dataclass(frozen=True)
+class Goodput:
+    """Input + output tokens per second of requests that met the service level, and how it is known."""
+
+    tok_s: Decimal
+    basis: Basis
+    how: str
+    input_share: Decimal
+    input_share_basis: Basis
+    request: Request
+    model: str | None = None
+    level: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def assumed(tok_s: float, input_share: Decimal | None = None) -> Goodput:
+    """A speed the user states; labelled assumed."""
+    value = Decimal(str(tok_s))
+    if not value.is_finite() or value <= 0:
+        raise InputError(f"a goodput of {tok_s} tokens/s is not above zero", "Give what one replica serves.")
+    share = TYPICAL_INPUT_SHARE if input_share is None else input_share
+    return Goodput(
+        value, "assumed", "stated by you, not measured", share, "assumed", request_of(Request().tokens, share)
+    )
+
+
+def measured(result: BenchResult, input_share: Decimal | None = None, allow_invalid: bool = False) -> Goodput:
+    """The goodput of a bench: of the best level under its service level, else of the best valid level.
+
+    Raises:
+        DeclinedError: no valid level, or no request met the service level.
+    """
+    level = chosen_level(result, allow_invalid)
+    if level.goodput_total_tok_s <= 0:
+        raise DeclinedError(
+            f"no request of this bench met the service level {result.slo or ''}".rstrip() + ": goodput is zero",
+            "Load it less, or relax the service level, and measure again.",
+        )
+    tokens = level.input_tokens + level.output_tokens
+    share = Decimal(level.input_tokens) / tokens if input_share is None else input_share
+    request = request_of(round(tokens / max(1, level.completed)), share)
+    return Goodput(
+        tok_s=Decimal(str(level.goodput_total_tok_s)),
+        basis="measured",
+        how=f"measured at {load_of(level)}, {_meaning(result)}",
+        input_share=share,
+        input_share_basis="measured" if input_share is None else "assumed",
+        request=request,
+        model=result.model,
+        level=load_of(level),
+        notes=tuple(_warnings(result, level)),
+    )
+
+
+def chosen_level(result: BenchResult, allow_invalid: bool = False) -> Level:
+    """The level a cost rests on; DeclinedError when every candidate is invalid."""
+    if not result.levels:
+        raise DeclinedError("this bench has no level: nothing was measured", "Run it again, to its end.")
+    best = result.best_under_slo
+    candidates = (best,) if best else result.levels
+    usable = [lv for lv in candidates if lv.valid or allow_invalid]
+    if not usable:
+        worst = max(candidates, key=lambda lv: lv.goodput_total_tok_s)
+        raise DeclinedError(
+            f"this bench is not valid at {load_of(worst)}: {worst.why_invalid or 'no reason recorded'}",
+            "Mend that and measure again; a cost from it would mislead.",
+        )
+    return max(usable, key=lambda lv: lv.goodput_total_tok_s)
+
+
+def load_of(level: Level) -> str:
+    """The load of a level in words: ``16 users``, ``1 user``, ``2.5 requests/s``."""
+    if level.concurrency is not None:
+        return f"{level.concurrency} user{'' if level.concurrency == 1 else 's'}"
+    rate = level.rate if level.rate is not None else level.achieved_rate
+    return f"{rate:g} requests/s"
+
+
+def request_of(tokens: int, input_share: Decimal) -> Request:
+    """A request of that many tokens with that share of input, each part at least one token."""
+    into = min(max(1, round(tokens * input_share)), max(1, tokens - 1))
+    return Request(into, max(1, tokens - into))
+
+
+def _meaning(result: BenchResult) -> str:
+    if result.slo:
+        return f"counting requests that met {result.slo}"
+    return "counting every completed request (no service level was set)"
+
+
+def _warnings(result: BenchResult, level: Level) -> list[str]:
+    notes = []
+    if not level.valid:
+        notes.append(f"The bench is not valid at {load_of(level)}: {level.why_invalid or 'no reason recorded'}.")
+    if result.slo and result.best_under_slo is None:
+        notes.append(f"No level met {result.slo}; the goodput counts only the requests that did.")
+    if result.interrupted:
+        notes.append("The bench was interrupted; the figures cover what was measured until then.")
+    skipped = [
+        lv
+        for lv in result.levels
+        if not lv.valid and lv is not level and lv.goodput_total_tok_s > level.goodput_total_tok_s
+    ]
+    notes += [f"{load_of(lv)} went faster but is not valid ({lv.why_invalid}) and is left out." for lv in skipped]
+    return notes
