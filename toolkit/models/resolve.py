@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from toolkit import profiles
 from toolkit.errors import InputError, ModelFileError, UnknownNameError
 from toolkit.models import embedded, gguf_spec
 from toolkit.models.config_spec import spec_from_config
@@ -32,6 +31,8 @@ def resolve(target: str, fmt: str | None = None) -> ModelSpec:
         return _folder(path, fmt)
     if target.startswith((".", "/", "~")):
         raise ModelFileError(f"no such file or folder: {target}")
+    from toolkit import profiles
+
     return _profile(profiles.model(target), fmt)
 
 

@@ -1,0 +1,82 @@
+"""From what a user says about hardware to the devices of the memory model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from toolkit.errors import InputError
+
+if TYPE_CHECKING:
+    from toolkit.size import Device
+
+
+def devices(gpu: list[str], vram_gib: float | None, engine: str, partial_offload: bool) -> tuple[Device, ...]:
+    """Devices to size for: the named ones, else what NVML sees, else this machine's memory.
+
+    llama.cpp also gets the host's memory as a last device when the GPUs are this machine's own or when part of the
+    model stays on the CPU.
+
+    Raises:
+        InputError: no such device, a count below one, or a memory size that makes no sense.
+    """
+    if vram_gib is not None and not 0 < vram_gib < 100_000:
+        raise InputError(f"a device memory of {vram_gib} GiB makes no sense")
+    if gpu or vram_gib is not None:
+        named = _named(gpu, vram_gib)
+        return (*named, host()) if engine == "llama.cpp" and partial_offload else named
+    found = _found()
+    if engine == "vllm":
+        if not found:
+            raise InputError("no GPU was found on this machine for vLLM", "name one, e.g. --gpu L4 (`selfhost gpus`).")
+        return found
+    return (*found, host())
+
+
+def _named(gpu: list[str], vram_gib: float | None) -> tuple[Device, ...]:
+    from toolkit.size import Device
+
+    given = int(vram_gib * 2**30) if vram_gib is not None else None
+    if not gpu:
+        return (Device("GPU", given or 0, "gpu", "as given"),)
+    result: list[Device] = []
+    for text in gpu:
+        name, count = _split(text)
+        result += [_profiled(name, given)] * count
+    return tuple(result)
+
+
+def _profiled(name: str, given_bytes: int | None) -> Device:
+    from toolkit import profiles
+    from toolkit.size import Device
+    from toolkit.size.usable import usable_bytes
+
+    record = profiles.gpu(name)
+    size, how = (given_bytes, "as given") if given_bytes is not None else usable_bytes(record)
+    return Device(record.name, size, "cpu" if record.device_class == "cpu" else "gpu", how, record.compute_capability)
+
+
+def _split(text: str) -> tuple[str, int]:
+    """``L4:2`` → ("L4", 2); a name without a count is one device."""
+    name, colon, count = text.rpartition(":")
+    if not colon:
+        return text, 1
+    if not name or not count.isdigit() or not 1 <= int(count) <= 1024:
+        raise InputError(f"{text!r} is no device; write NAME or NAME:COUNT with a count of 1 to 1,024")
+    return name, int(count)
+
+
+def _found() -> tuple[Device, ...]:
+    from toolkit import machine
+    from toolkit.size import Device
+
+    gpus, _ = machine.nvidia_gpus()
+    return tuple(Device(g.name, g.total_bytes, "gpu", "NVML total", g.compute_capability) for g in gpus)
+
+
+def host() -> Device:
+    """This machine's memory as a device: what is available now, within the container's limit."""
+    from toolkit import machine
+    from toolkit.size import Device
+
+    _, available = machine.memory()
+    return Device("CPU", available, "cpu", "memory available now")

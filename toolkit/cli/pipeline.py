@@ -1,0 +1,130 @@
+"""The stages strung together for commands: a model's name → memory plan → launch plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import InputError
+
+if TYPE_CHECKING:
+    from toolkit.types import LaunchPlan, MemoryPlan
+
+DOCUMENT_MAX_BYTES = 64 * 2**20
+
+
+def memory_plan_for(
+    target: str,
+    *,
+    gpu: list[str] | None = None,
+    vram_gib: float | None = None,
+    engine: str | None = None,
+    quant: str | None = None,
+    **settings: Any,
+) -> MemoryPlan:
+    """Size a model; ``settings`` are fields of `size.Ask`.
+
+    Raises:
+        InputError: an unknown name or contradictory settings.
+        DeclinedError: the model's memory is not modelled for that engine.
+    """
+    from toolkit.cli.devices import devices
+    from toolkit.errors import DeclinedError
+    from toolkit.models.resolve import resolve
+    from toolkit.size import Ask, plan
+
+    model = resolve(target, quant)
+    chosen = engine or ("llama.cpp" if model.source == "gguf" else "vllm")
+    if chosen == "vllm" and model.source == "gguf":
+        raise InputError(f"{model.name} is a GGUF file; vLLM is sized from config.json", "use the llama.cpp engine.")
+    if chosen == "llama.cpp" and model.source != "gguf":
+        raise DeclinedError(
+            f"llama.cpp is sized from a GGUF file, and {model.name} is known by its config.json only",
+            "give the .gguf file, or size it for vLLM.",
+        )
+    layers = settings.get("gpu_layers")
+    partial = layers is not None and layers <= model.layers
+    found = devices(gpu or [], vram_gib, chosen, partial)
+    return plan(Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", **settings))
+
+
+def launch_plan_for(
+    target: str,
+    *,
+    backend: str = "auto",
+    served_name: str | None = None,
+    context: int | None = None,
+    concurrency: int = 4,
+    **size_options: Any,
+) -> LaunchPlan:
+    """A launch plan from a launch_plan file, a memory_plan file, or a model sized now.
+
+    Raises:
+        InputError: not a plan of this version, or an unknown name.
+        NoEngineError: nothing installed can serve it.
+        DeclinedError: it does not fit, or no engine takes it.
+    """
+    from toolkit.types import LaunchPlan, MemoryPlan
+
+    if target.endswith(".json"):
+        document = read_document(Path(target), LaunchPlan, MemoryPlan)
+        if isinstance(document, LaunchPlan):
+            return document
+        memory = document
+    else:
+        memory = memory_plan_for(target, context=context, concurrency=concurrency, **size_options)
+    return choose(memory, backend, served_name)
+
+
+def choose(memory: MemoryPlan, backend: str, served_name: str | None) -> LaunchPlan:
+    """Look for every engine and let `plan` choose."""
+    from toolkit.backends.base import installed
+    from toolkit.plan import launch_plan
+
+    backends = list(installed())
+    found = {b.name: b.find() for b in backends}
+    return launch_plan(memory, backends, found, wanted=backend, served_name=served_name)
+
+
+def read_document(path: Path, *kinds: type[Any]) -> Any:
+    """Read one of our JSON documents, recognised by its ``kind``.
+
+    Raises:
+        InputError: no such file, no JSON, another kind or version, or a field that does not validate.
+    """
+    from pydantic import ValidationError
+
+    from toolkit.types import SCHEMA_VERSION
+
+    value = _read_json(path)
+    kind, version = value.get("kind"), value.get("schema_version")
+    by_kind = {k.model_fields["kind"].default: k for k in kinds}
+    if kind not in by_kind:
+        raise InputError(f"{path} is a {kind or 'JSON file without a kind'}; needed: {' or '.join(by_kind)}")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {version}; this selfhost reads version {SCHEMA_VERSION}", "make it again."
+        )
+    try:
+        return by_kind[kind].model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > DOCUMENT_MAX_BYTES:
+            raise InputError(f"{path} is too large to be a plan")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no such file: {path}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is no JSON object")
+    return value

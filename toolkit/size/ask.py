@@ -1,0 +1,90 @@
+"""What is asked of the memory model: a model, devices, and the settings a user may fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from toolkit.errors import InputError
+from toolkit.types import DevicePlan, ModelSpec, Setting
+
+Origin = Literal["user", "engine_default", "profile"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """One place memory comes from. ``usable_bytes`` is what an engine sees before its own utilisation limit."""
+
+    name: str
+    usable_bytes: int
+    kind: Literal["gpu", "cpu"]
+    how: str
+    """Where ``usable_bytes`` comes from, for the reader."""
+    compute_capability: str | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The question. A None setting takes the engine's default; what the user fixed stays fixed."""
+
+    model: ModelSpec
+    devices: tuple[Device, ...]
+    engine: Literal["vllm", "llama.cpp"]
+    engine_version: str | None = None
+    context: int | None = None
+    concurrency: int = 1
+    kv_dtype: str | None = None
+    tp: int | None = None
+    pp: int | None = None
+    gpu_memory_utilization: float | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    ubatch: int | None = None
+    parallel: int | None = None
+    flash_attn: Literal["on", "off", "auto"] | None = None
+    gpu_layers: int | None = None
+
+    def with_(self, **changes: Any) -> Ask:
+        """The same question with some settings changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An engine's answer before the questions about users and context are asked.
+
+    ``margin_bytes`` is what is left on the tightest device, ``error_bytes`` the half width of its error band.
+    """
+
+    devices: tuple[DevicePlan, ...]
+    kv_bytes_per_token: int
+    kv_pool_bytes: int
+    reserved_bytes: int
+    kv_pool_tokens: int
+    margin_bytes: int
+    error_bytes: int
+    inputs: dict[str, Setting]
+
+
+def check(ask: Ask) -> None:
+    """Refuse what no engine could run.
+
+    Raises:
+        InputError: a count below one, a share outside (0, 1], no device.
+    """
+    for name in ("context", "concurrency", "tp", "pp", "max_num_seqs", "max_num_batched_tokens", "ubatch", "parallel"):
+        value = getattr(ask, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1")
+    share = ask.gpu_memory_utilization
+    if share is not None and not 0 < share <= 1:
+        raise InputError(f"gpu_memory_utilization is {share}; it must be above 0 and at most 1")
+    if not ask.devices:
+        raise InputError("no device to size for")
+
+
+def setting(value: Any, default: Any, origin: Origin = "engine_default") -> Setting:
+    """A resolved input: the user's value if there is one, else the default and who set it."""
+    if value is not None:
+        return Setting(value=value, origin="user")
+    return Setting(value=default, origin=origin)
