@@ -1,0 +1,74 @@
+# make demo   a real model sized, served, load-tested and priced on this machine
+# make test   everything that can run here, with a real engine
+# make check  format, lint, types, layers and the fast tests (under two minutes)
+# Each target sets up what it needs by itself.
+
+VENV    ?= .venv
+PYTHON  ?= python3
+BIN      = $(VENV)/bin
+PIP      = $(BIN)/python -m pip --disable-pip-version-check
+FAST     = not real and not slow and not browser and not vllm and not faults
+
+.PHONY: demo test check test-vllm faults install-llama format docs browser clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## what each target does
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile; grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /: /' | sort
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) is $(PYTHON). Set PYTHON=…" >&2; exit 3; }
+	@$(PYTHON) -m venv $(VENV) || { echo "could not make $(VENV); on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 3; }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "installing selfhost into $(VENV)"
+	@$(PIP) install --quiet -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.installed
+	@echo "installing the test and development tools into $(VENV)"
+	@$(PIP) install --quiet -e '.[dev]'
+	@touch $@
+
+install-llama: $(VENV)/.installed ## compile llama.cpp and its server into the environment, once
+	@bash deploy/llamacpp/install.sh $(VENV)
+
+demo: $(VENV)/.installed install-llama ## the whole pipeline on the embedded model
+	@$(BIN)/selfhost quickstart
+
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Chromium for the report tests" && \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver >/dev/null; } || \
+	  echo "Chromium: not installed and cannot be installed here; the browser tests will say so and be skipped"
+
+check: $(VENV)/.dev ## format, lint, types, layers, fast tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q -m "$(FAST)"
+
+test: $(VENV)/.dev install-llama browser ## every test that can run here, faults once
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q -m "not vllm"
+
+faults: $(VENV)/.dev install-llama ## every fault 20 times
+	@SELFHOST_FAULT_REPEATS=20 $(BIN)/pytest -q -m faults --timeout=1800
+
+test-vllm: $(VENV)/.dev ## the tests on a real vLLM (CPU build), about ten minutes and 3.4 GB the first time
+	@bash tests/vllm/run.sh $(VENV)
+
+format: $(VENV)/.dev ## put the code into its canonical form
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## write the generated docs: command help, profile schemas
+	@$(BIN)/python tests/docs.py --write
+
+clean:
+	rm -rf $(VENV) .cache build dist

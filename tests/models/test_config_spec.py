@@ -1,0 +1,116 @@
+"""Weights from config.json equal published totals, tensor by tensor.
+
+Expected sizes: the `total_size` of each checkpoint's `model.safetensors.index.json` or the "params" badge that the
+hub computes from the headers, as published; read 2026-11-23.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from toolkit.errors import DeclinedError, ModelFileError, UnknownNameError
+from toolkit.models.config_spec import spec_from_config
+
+LLAMA_8B = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 131072,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "vocab_size": 128256,
+}
+QWEN3_8B = {
+    "architectures": ["Qwen3ForCausalLM"],
+    "head_dim": 128,
+    "hidden_size": 4096,
+    "intermediate_size": 12288,
+    "max_position_embeddings": 40960,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 36,
+    "num_key_value_heads": 8,
+    "tie_word_embeddings": False,
+    "vocab_size": 151936,
+    "sliding_window": None,
+}
+GEMMA2_9B = {
+    "architectures": ["Gemma2ForCausalLM"],
+    "model_type": "gemma2",
+    "head_dim": 256,
+    "hidden_size": 3584,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 8192,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 42,
+    "num_key_value_heads": 8,
+    "sliding_window": 4096,
+    "vocab_size": 256000,
+}
+MIXTRAL = {
+    "architectures": ["MixtralForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 32768,
+    "num_attention_heads": 32,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "tie_word_embeddings": False,
+    "vocab_size": 32000,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "params"),
+    [
+        (LLAMA_8B, 8_030_261_248),  # meta-llama/Llama-3.1-8B: "8.03B params", total_size 16,060,522,496 bytes
+        (QWEN3_8B, 8_190_735_360),  # Qwen/Qwen3-8B: total_size 16,381,470,720 bytes
+        (GEMMA2_9B, 9_241_705_984),  # google/gemma-2-9b: total_size 18,483,411,968 bytes
+        (MIXTRAL, 46_702_792_704),  # mistralai/Mixtral-8x7B-v0.1: total_size 93,405,585,408 bytes
+    ],
+)
+def test_parameters_equal_the_published_count(config: dict[str, object], params: int) -> None:
+    spec = spec_from_config(config, "m", source="profile")
+    assert spec.params == params
+    assert spec.weights_bytes == 2 * params
+
+
+def test_awq_keeps_embedding_and_head_in_16_bits() -> None:
+    """vLLM logs 5.37 GiB for Llama-3.1-8B AWQ, of which 1.96 GiB is embedding + head; params / 2 would say 3.74."""
+    spec = spec_from_config(LLAMA_8B, "m", source="profile", fmt="awq")
+    assert spec.weights_bytes / 2**30 == pytest.approx(5.37, rel=0.01)
+    outer = sum(g.bytes for g in spec.weights if g.role in ("embedding", "head"))
+    assert outer == 2 * 128256 * 4096 * 2
+
+
+def test_sliding_layers() -> None:
+    kinds = [a.kind for a in spec_from_config(GEMMA2_9B, "m", source="profile").attention]
+    assert kinds[:4] == ["sliding", "full", "sliding", "full"]
+    qwen = {**QWEN3_8B, "sliding_window": 4096, "use_sliding_window": False}
+    assert {a.kind for a in spec_from_config(qwen, "m", source="profile").attention} == {"full"}
+
+
+def test_head_dim_is_taken_from_the_config() -> None:
+    small = {**QWEN3_8B, "hidden_size": 1024, "num_attention_heads": 16}  # Qwen3-0.6B: 128, not 1024 / 16
+    assert spec_from_config(small, "m", source="profile").attention[0].head_dim_k == 128
+
+
+def test_unknown_architecture_is_declined() -> None:
+    with pytest.raises(DeclinedError, match="FooForCausalLM"):
+        spec_from_config({**LLAMA_8B, "architectures": ["FooForCausalLM"]}, "m", source="profile")
+
+
+@pytest.mark.parametrize("bad", [None, 0, -1, 2.5, "4096", True])
+def test_a_config_without_its_numbers_says_which(bad: object) -> None:
+    with pytest.raises(ModelFileError, match="hidden_size"):
+        spec_from_config({**LLAMA_8B, "hidden_size": bad}, "m", source="profile")
+
+
+def test_unknown_format_gets_did_you_mean() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        spec_from_config(LLAMA_8B, "m", source="profile", fmt="gptg")
+    assert "gptq" in caught.value.nearest
