@@ -24,7 +24,8 @@ Certainty = Literal["sure", "likely", "close", "no"]
 
 
 def _no_float(value: object) -> object:
-    return str(value) if isinstance(value, float) else value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Decimal(str(value)) if number else value
 
 
 Money = Annotated[
