@@ -8,7 +8,7 @@ nothing else, so anyone can compute them again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +59,8 @@ class Row:
     detail: str | None
     """The server's own words or the system's, at most 200 characters."""
     finish_reason: str | None
+    reply_id: str | None
+    """The server's own id of its reply, to find it in the server's log."""
 
     @property
     def ok(self) -> bool:
@@ -91,7 +93,7 @@ def write_rows(file: Path, rows: Iterable[Row]) -> None:
     """Write rows, one JSON object a line."""
     with file.open("wb") as out:
         for row in rows:
-            out.write(orjson.dumps(asdict(row), option=orjson.OPT_APPEND_NEWLINE))
+            out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def merge_rows(files: Sequence[Path]) -> list[Row]:

@@ -1,0 +1,273 @@
+"""One keep-alive connection of one user: send prepared bytes, read the reply with the kernel's time stamps.
+
+The start is stamped right before the first byte is handed to the kernel. On plain TCP each read carries the
+kernel's receive time of its last segment (``SO_TIMESTAMPNS``), so a greenlet that runs late moves no stamp, and
+user stamp − kernel stamp is the client's own lag. TLS has user stamps only.
+
+Time limits cost nothing per read: a watchdog shuts the socket down when the limit has passed, and the reader sees
+the end of the stream with the reason noted.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket as patched  # Locust's monkey patching makes this gevent's
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+import gevent
+from gevent import monkey
+
+from bench.clock import CMSG_BYTES, SO_TIMESTAMPNS, Clock
+from bench.wire import BrokenReplyError, Reply
+
+_Socket = monkey.get_original("socket", "socket")
+READ_BYTES = 16 * 1024
+_S = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds allowed: to connect, between two reads once bytes came, and for a whole request."""
+
+    connect_s: float = 10.0
+    stall_s: float = 60.0
+    request_s: float = 300.0
+    reply_bytes: int = 64 << 20
+
+
+class Target:
+    """Where to connect. The name is resolved once; addresses are tried in order."""
+
+    def __init__(self, host: str, port: int, *, tls: bool, limits: Limits) -> None:
+        self.limits = limits
+        self._host = host
+        self._port = port
+        self._addresses: list[tuple] = []
+        self._context = ssl.create_default_context() if tls else None
+
+    def open(self) -> tuple[patched.socket, bool]:
+        """A connected socket and whether it is TLS. Raises BrokenReplyError."""
+        try:
+            if not self._addresses:
+                self._addresses = patched.getaddrinfo(self._host, self._port, type=patched.SOCK_STREAM)
+            return self._first_that_answers()
+        except OSError as error:
+            raise BrokenReplyError(_connect_error(error), str(error)[:200]) from error
+
+    def _first_that_answers(self) -> tuple[patched.socket, bool]:
+        last: OSError = OSError("no address")
+        for family, kind, proto, _name, address in self._addresses:
+            sock = patched.socket(family, kind, proto)
+            try:
+                sock.setsockopt(patched.IPPROTO_TCP, patched.TCP_NODELAY, 1)
+                if self._context is None:
+                    with suppress(OSError):  # not Linux: user stamps
+                        sock.setsockopt(patched.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+                sock.settimeout(self.limits.connect_s)
+                sock.connect(address)
+                if self._context is not None:
+                    sock = self._context.wrap_socket(sock, server_hostname=self._host)
+                return sock, self._context is not None
+            except OSError as error:
+                sock.close()
+                last = error
+        raise last
+
+
+class _StaleError(Exception):
+    """A kept-alive connection turned out closed before any byte of the reply."""
+
+
+class Connection:
+    """A connection that reopens itself. One request at a time; its times are nanoseconds."""
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        self._target = target
+        self._clock = clock
+        self._sock: patched.socket | None = None
+        self._tls = False
+        self._readable = self._writable = None
+        self._used = False
+        self._drained = True
+        self._expired: str | None = None
+        self._end_ns = 0
+        self.limit_ns = 0
+        """When the watchdog ends the request, unless a byte comes before."""
+        self.sent_ns = 0
+        self.first_byte_ns: int | None = None
+        self.last_ns = 0
+        """The last byte, or the attempt's end."""
+        self.lag_ns: int | None = None
+        """Greatest user stamp − kernel stamp of the request's reads; None without kernel stamps."""
+
+    def connect(self) -> None:
+        """Make sure that there is an open connection. Raises BrokenReplyError."""
+        if self._sock is not None and not self._peer_closed():
+            return
+        self.close()
+        sock, self._tls = self._target.open()
+        self._used = False
+        if self._tls:
+            sock.settimeout(None)
+            self._sock = sock
+            return
+        self._sock = raw = _Socket(fileno=sock.detach())
+        raw.setblocking(False)
+        loop = gevent.get_hub().loop
+        self._readable, self._writable = loop.io(raw.fileno(), 1), loop.io(raw.fileno(), 2)
+
+    def close(self) -> None:
+        """Close and forget the socket."""
+        for watcher in (self._readable, self._writable):
+            if watcher is not None:
+                watcher.close()
+        if self._sock is not None:
+            with suppress(OSError):
+                self._sock.close()
+        self._sock = self._readable = self._writable = None
+
+    def exchange(self, payload: bytes, reply: Reply) -> None:
+        """Send ``payload`` and feed its reply. Raises BrokenReplyError with the failure's name.
+
+        A kept-alive connection that the peer had closed is opened again, once; the start stays the first one.
+        """
+        self._begin()
+        try:
+            self.connect()
+            if self._expired is not None:
+                raise BrokenReplyError(self._expired)
+            self.sent_ns = perf_counter_ns()
+            try:
+                self._attempt(payload, reply)
+            except _StaleError:
+                self.close()
+                self.connect()
+                self._attempt(payload, reply)
+        finally:
+            self.last_ns = self.last_ns or perf_counter_ns()
+            self._used = True
+            if not (reply.complete and reply.keep_alive):
+                self.close()
+
+    def expire(self, name: str) -> None:
+        """End the running request as ``name``; the reader finds out at once."""
+        if self._expired is None:
+            self._expired = name
+            if self._sock is not None:
+                with suppress(OSError):
+                    self._sock.shutdown(patched.SHUT_RDWR)
+
+    def overdue(self) -> str:
+        """Which limit has passed, once ``limit_ns`` has."""
+        if self.first_byte_ns is None:
+            return "timeout_first_byte"
+        return "timeout_total" if self.limit_ns >= self._end_ns else "timeout_stall"
+
+    # --- inside one request ---
+
+    def _begin(self) -> None:
+        self._expired = None
+        self._drained = True
+        self.first_byte_ns = self.lag_ns = None
+        self.last_ns = 0
+        self.sent_ns = perf_counter_ns()
+        self._end_ns = self.limit_ns = self.sent_ns + int(self._target.limits.request_s * _S)
+
+    def _attempt(self, payload: bytes, reply: Reply) -> None:
+        try:
+            self._send(payload)
+            self._receive(reply)
+        except BrokenReplyError as error:
+            if self._expired is None:
+                raise
+            raise BrokenReplyError(self._expired, error.detail) from error
+        except OSError as error:
+            if self._expired is not None:
+                raise BrokenReplyError(self._expired) from error
+            if self._used and self.first_byte_ns is None:
+                raise _StaleError from error
+            raise BrokenReplyError(_lost(error), str(error)[:200]) from error
+
+    def _send(self, payload: bytes) -> None:
+        if self._tls:
+            self._sock.sendall(payload)
+            return
+        view = memoryview(payload)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except BlockingIOError:
+                gevent.get_hub().wait(self._writable)
+
+    def _receive(self, reply: Reply) -> None:
+        stall_ns = int(self._target.limits.stall_s * _S)
+        read = self._read_tls if self._tls else self._read_plain
+        while not reply.complete:
+            data, stamp = read()
+            if not data:
+                if self._used and self.first_byte_ns is None and self._expired is None:
+                    raise _StaleError
+                reply.eof()
+                return
+            if self.first_byte_ns is None:
+                self.first_byte_ns = stamp
+            self.last_ns = stamp
+            self.limit_ns = min(self._end_ns, stamp + stall_ns)
+            reply.feed(data, stamp)
+
+    def _read_plain(self) -> tuple[bytes, int]:
+        """The next bytes and the kernel's receive time of their last segment."""
+        if self._drained:
+            gevent.get_hub().wait(self._readable)
+        while True:
+            try:
+                data, control, _flags, _address = self._sock.recvmsg(READ_BYTES, CMSG_BYTES)
+            except BlockingIOError:
+                gevent.get_hub().wait(self._readable)
+                continue
+            now = perf_counter_ns()
+            self._drained = len(data) < READ_BYTES
+            stamp = self._clock.monotonic(control)
+            if stamp is None or not self.sent_ns <= stamp <= now:  # none, or the wall clock was set
+                return data, now
+            self.lag_ns = max(self.lag_ns or 0, now - stamp)
+            return data, stamp
+
+    def _read_tls(self) -> tuple[bytes, int]:
+        data = self._sock.recv(READ_BYTES)
+        return data, perf_counter_ns()
+
+    def _peer_closed(self) -> bool:
+        """Whether an idle connection is of no more use; TLS finds out when it is used."""
+        if self._tls:
+            return False
+        try:
+            self._sock.recv(1, patched.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True  # closed, or bytes that nobody asked for
+
+
+def _connect_error(error: OSError) -> str:
+    if isinstance(error, patched.gaierror):
+        return "name_not_resolved"
+    if isinstance(error, ssl.SSLError):
+        return "tls_failed"
+    if isinstance(error, ConnectionRefusedError):
+        return "connect_refused"
+    if isinstance(error, TimeoutError):
+        return "connect_timeout"
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
+        return "client_out_of_sockets"
+    return "connect_failed"
+
+
+def _lost(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "tls_failed"
+    return "connection_reset" if isinstance(error, ConnectionResetError | BrokenPipeError) else "connection_lost"

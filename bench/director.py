@@ -1,0 +1,177 @@
+"""Runs levels one after another: takes each from the control channel, leads the workers through its phases.
+
+The control channel is an inherited stream socket (its descriptor number is in ``SELFHOST_BENCH_CONTROL``) that
+carries one JSON object a line both ways. In: ``{"level": {…}}``, ``{"stop": true}``. Out: ``ready``, ``phase``,
+``sample``, ``level_done``. When the other end closes, everything stops: a load test never outlives its driver.
+"""
+
+from __future__ import annotations
+
+import os
+import socket  # gevent's
+from time import perf_counter_ns
+from typing import Any
+
+import gevent
+import orjson
+from gevent.event import Event
+from gevent.queue import Queue
+from locust import LoadTestShape
+
+ARM_S = 30.0
+CUT_S = 5.0
+START_S = 0.02
+"""Between the order to go and the start, so that every process has it in time."""
+
+
+class Control:
+    """The driver's end of the line."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._sock = socket.socket(fileno=descriptor)
+        self.levels: Queue = Queue()
+        self.stop = Event()
+        gevent.spawn(self._read)
+
+    def say(self, event: str, **fields: Any) -> None:
+        """Tell the driver; a driver that is gone is noticed by the reader."""
+        try:
+            self._sock.sendall(orjson.dumps({"event": event, **fields}, option=orjson.OPT_APPEND_NEWLINE))
+        except OSError:
+            self.stop.set()
+
+    def _read(self) -> None:
+        try:
+            for line in self._sock.makefile("rb"):
+                command = orjson.loads(line)
+                if "level" in command:
+                    self.levels.put(command["level"])
+                else:
+                    break
+        except OSError:
+            pass
+        self.stop.set()
+        self.levels.put(None)
+
+
+class Director(LoadTestShape):
+    """Locust's load shape is asked once and runs every level before it answers "no more"."""
+
+    use_common_options = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._control: Control | None = None
+        self._epoch_ns = 0
+        self._phase = 0
+        self._armed: dict[str, int] = {}
+        self._idle: dict[str, dict[str, Any]] = {}
+        self._spawned = Event()
+
+    def prepare(self, environment: Any, spec: dict[str, Any]) -> None:
+        """Wire this shape to the runner of the process that leads."""
+        self._epoch_ns = spec["epoch_ns"]
+        self._control = Control(int(os.environ["SELFHOST_BENCH_CONTROL"]))
+        runner = environment.runner
+        environment.events.spawning_complete.add_listener(lambda user_count: self._spawned.set())
+        runner.register_message("bench-armed", self._on_armed)
+        runner.register_message("bench-idle", self._on_idle)
+        runner.register_message("bench-sample", self._on_sample)
+
+    def tick(self) -> None:
+        """Run all levels; None ends the test."""
+        self._control.say("ready", workers=len(self._workers()))
+        while (level := self._control.levels.get()) is not None:
+            self._level(level)
+
+    # --- messages ---
+
+    def _on_armed(self, environment: Any, msg: Any) -> None:
+        if msg.data["phase"] == self._phase:
+            self._armed[msg.node_id] = msg.data["users"]
+
+    def _on_idle(self, environment: Any, msg: Any) -> None:
+        if msg.data["phase"] == self._phase:
+            self._idle[msg.node_id] = msg.data
+
+    def _on_sample(self, environment: Any, msg: Any) -> None:
+        self._control.say("sample", **msg.data)
+
+    # --- levels ---
+
+    def _workers(self) -> list[str]:
+        clients = getattr(self.runner, "clients", None)
+        if clients is None:
+            return ["local"]
+        return sorted(c.id for c in clients.ready + clients.spawning + clients.running)
+
+    def _level(self, level: dict[str, Any]) -> None:
+        self._spawn(level["users"])
+        unsent = steps = 0
+        for phase in _phases(level):
+            if self._control.stop.is_set():
+                break
+            for report in self._run(phase):
+                unsent += report["unsent"]
+                steps += report["clock_steps"]
+        self._control.say("level_done", level=level["level"], unsent=unsent, clock_steps=steps)
+
+    def _spawn(self, users: int) -> None:
+        if self.runner.user_count != users:
+            self._spawned.clear()
+            self.runner.start(users, spawn_rate=max(users, self.runner.user_count))
+            self._spawned.wait(timeout=ARM_S)
+
+    def _run(self, phase: dict[str, Any]) -> list[dict[str, Any]]:
+        self._phase += 1
+        self._armed, self._idle = {}, {}
+        workers = self._workers()
+        self.runner.send_message("bench-arm", {**phase, "phase": self._phase})
+        self._wait(lambda: len(self._armed) >= len(workers), ARM_S)
+        start_s = (perf_counter_ns() - self._epoch_ns) / 1e9 + START_S
+        quotas = _share(phase["max_requests"], [self._armed.get(w, 0) for w in workers])
+        for part, (worker, quota) in enumerate(zip(workers, quotas, strict=True)):
+            go = {"start_s": start_s, "quota": quota, "part": part, "parts": len(workers)}
+            self.runner.send_message("bench-go", go, client_id=worker)
+        end_s = start_s + phase["warmup_s"] + phase["duration_s"]
+        self._control.say(
+            "phase",
+            level=phase["level"],
+            warmup=phase["warmup"],
+            start_s=start_s,
+            measure_s=start_s + phase["warmup_s"],
+            end_s=end_s,
+        )
+        done = lambda: len(self._idle) >= len(workers)  # noqa: E731
+        if not self._wait(done, START_S + end_s - start_s + phase["drain_s"], stoppable=True):
+            self.runner.send_message("bench-cut", {})
+            self._wait(done, CUT_S)
+        return list(self._idle.values())
+
+    def _wait(self, condition: Any, seconds: float, *, stoppable: bool = False) -> bool:
+        limit = perf_counter_ns() + seconds * 1e9
+        while not condition():
+            if perf_counter_ns() > limit or (stoppable and self._control.stop.is_set()):
+                return False
+            gevent.sleep(0.005)
+        return True
+
+
+def _phases(level: dict[str, Any]) -> list[dict[str, Any]]:
+    """Closed loop: warm up, let it drain, measure. Open loop: the arrivals run on, the first ones are warm-up."""
+    measured = {**level, "warmup": False}
+    if level["rate"] is not None or level["warmup_s"] == 0:
+        return [measured]
+    warmup = {**level, "warmup": True, "warmup_s": 0.0, "duration_s": level["warmup_s"], "max_requests": None}
+    return [warmup, {**measured, "warmup_s": 0.0}]
+
+
+def _share(total: int | None, users: list[int]) -> list[int | None]:
+    """Split a number of requests over processes by their users, exactly."""
+    if total is None:
+        return [None] * len(users)
+    everyone = max(1, sum(users))
+    shares = [total * count // everyone for count in users]
+    for i in range(total - sum(shares)):
+        shares[i % len(shares)] += 1
+    return list(shares)
