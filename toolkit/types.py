@@ -162,18 +162,12 @@ class GpuList(Document):
     gpus: tuple[Gpu, ...]
 
 
-class ListedModel(Frozen):
-    """A model profile as `models` shows it; ``installed`` is the path of its packaged file, if it is here."""
-
-    profile: ModelProfile
-    installed: str | None = None
-
-
 class ModelList(Document):
-    """The document of `models`."""
+    """The document of `models`. ``installed`` has each packaged model: where its file is here, or None."""
 
     kind: Literal["model_list"] = "model_list"
-    models: tuple[ListedModel, ...]
+    models: tuple[ModelProfile, ...]
+    installed: dict[str, str | None] = {}
 
 
 class WorkloadList(Document):
@@ -197,6 +191,15 @@ class LayerAttention(Frozen):
     """Tokens a sliding layer looks back."""
     latent_dim: int = 0
     """MLA: kv_lora_rank + qk_rope_head_dim, elements per token."""
+    index_dim: int = 0
+    """Sparse-attention indexer (DeepSeek V3.2, GLM 5): elements per token in a cache of its own."""
+
+
+class RecurrentState(Frozen):
+    """What a linear-attention or Mamba layer keeps per sequence, in elements; all zero for attention layers."""
+
+    conv_elements: int = 0
+    state_elements: int = 0
 
 
 Role = Literal[
@@ -247,6 +250,8 @@ class ModelSpec(Frozen):
     moe_intermediate: int = 0
     attention: tuple[LayerAttention, ...]
     """One entry a layer."""
+    recurrent: tuple[RecurrentState, ...] = ()
+    """One entry a layer; empty when no layer keeps a state."""
     weights: tuple[WeightGroup, ...] = Field(repr=False)
     weights_basis: Basis = "computed"
     """`engine` when the sizes were read from the file's own header, `computed` from `config.json`."""
@@ -404,6 +409,10 @@ class Deployment(Document):
     ready_s: float | None = None
     uptime_s: float | None = None
     in_flight: int = 0
+    queued: int = 0
+    served_name: str = ""
+    reason: str | None = None
+    """Why it is in this state, where that needs words."""
     effective_config: dict[str, Any] = {}
     events: tuple[Event, ...] = ()
 
