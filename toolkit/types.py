@@ -252,6 +252,8 @@ class ModelSpec(Frozen):
     """One entry a layer."""
     recurrent: tuple[RecurrentState, ...] = ()
     """One entry a layer; empty when no layer keeps a state."""
+    rope_cache_elements: int = 0
+    """Elements of vLLM's precomputed rotary tables."""
     weights: tuple[WeightGroup, ...] = Field(repr=False)
     weights_basis: Basis = "computed"
     """`engine` when the sizes were read from the file's own header, `computed` from `config.json`."""

@@ -1,13 +1,14 @@
-"""`config.json` → `ModelSpec`: dimensions, attention per layer, and weights from the architecture's tensor list."""
+"""`config.json` → `ModelSpec`: dimensions, cache per layer, and weights from the architecture's tensor list."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Literal
 
-from toolkit.errors import DeclinedError, ModelFileError
-from toolkit.models import quant, tensors
-from toolkit.types import LayerAttention, ModelSpec, Role, WeightGroup
+from toolkit.models import architectures, quant, tensors
+from toolkit.models.layers import Attention, Decoder, Layer
+from toolkit.types import LayerAttention, ModelSpec, RecurrentState, Role, WeightGroup
 
 
 def spec_from_config(
@@ -23,113 +24,84 @@ def spec_from_config(
     ``fmt`` imagines another weight format than the checkpoint's own.
 
     Raises:
-        DeclinedError: an architecture whose tensors are not listed in `tensors.FAMILIES`.
+        DeclinedError: an architecture that `architectures` does not read.
         ModelFileError: a config without the numbers an architecture needs.
     """
-    architecture = str((config.get("architectures") or ["?"])[0])
-    family = tensors.FAMILIES.get(architecture)
-    if family is None:
-        raise DeclinedError(
-            f"{name}: the tensors of {architecture} are not modelled from config.json",
-            "give a GGUF file of it, whose header lists every tensor.",
-        )
-    text = config.get("text_config") or config
-    dims = _dims(text, name)
-    chosen = quant.canonical(fmt) if fmt else quant.of_config(config)
-    kept = quant.unconverted(config) if not fmt or fmt == quant.of_config(config) else []
+    decoder = architectures.read(config, name)
+    own = quant.of_config(config)
+    chosen = quant.scheme(fmt) if fmt else own
+    return spec_from_decoder(decoder, config, name, source, path, own if chosen.name == own.name else chosen)
+
+
+def spec_from_decoder(
+    decoder: Decoder,
+    config: dict[str, Any],
+    name: str,
+    source: Literal["folder", "profile", "hub"],
+    path: str | None,
+    fmt: quant.Scheme,
+) -> ModelSpec:
+    """The record of a decoder in a weight format."""
+    moe = next((layer.mlp for layer in decoder.layers if layer.mlp.kind == "moe"), None)
     return ModelSpec(
         name=name,
         source=source,
         path=path,
-        architecture=architecture,
-        quant=chosen,
-        layers=dims.layers,
-        hidden=dims.hidden,
-        heads=dims.heads,
-        intermediate=dims.intermediate,
-        vocab=dims.vocab,
-        max_context=_count(text, "max_position_embeddings", name),
-        tied_embeddings=dims.tied,
-        experts=dims.experts,
-        experts_per_token=dims.experts_per_token,
-        moe_intermediate=dims.moe_intermediate,
-        attention=_attention(text, dims, name),
-        weights=_groups(list(tensors.decoder(text, dims, family)), chosen, kept),
+        architecture=str((config.get("architectures") or ["?"])[0]),
+        quant=fmt.name,
+        layers=len(decoder.layers),
+        hidden=decoder.hidden,
+        heads=max((layer.attention.heads for layer in decoder.layers), default=1) or 1,
+        intermediate=max((_inner(layer) for layer in decoder.layers), default=0),
+        vocab=decoder.vocab,
+        max_context=decoder.max_context,
+        tied_embeddings=decoder.tied,
+        experts=moe.experts if moe else 0,
+        experts_per_token=moe.active if moe else 0,
+        moe_intermediate=moe.inner if moe else 0,
+        attention=tuple(_cache(layer.attention) for layer in decoder.layers),
+        recurrent=tuple(_state(layer.attention) for layer in decoder.layers),
+        rope_cache_elements=decoder.rope_cache,
+        weights=_groups(tensors.of(decoder), fmt),
     )
 
 
-def _count(config: dict[str, Any], key: str, name: str, default: int | None = None) -> int:
-    value = config.get(key)
-    if value is None and default is not None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-        raise ModelFileError(f"{name}: config.json has {key} = {value!r}, not a positive whole number")
-    return value
+def _inner(layer: Layer) -> int:
+    """The widest dense MLP of a layer, shared experts included."""
+    dense = layer.dense.inner if layer.dense else 0
+    return max(dense, layer.mlp.shared_inner if layer.mlp.kind == "moe" else layer.mlp.inner)
 
 
-def _dims(config: dict[str, Any], name: str) -> tensors.Dims:
-    hidden, heads = _count(config, "hidden_size", name), _count(config, "num_attention_heads", name)
-    kv_heads = _count(config, "num_key_value_heads", name, heads)
-    experts = config.get("num_local_experts") or config.get("num_experts") or config.get("n_routed_experts") or 0
-    intermediate = _count(config, "intermediate_size", name)
-    return tensors.Dims(
-        layers=_count(config, "num_hidden_layers", name),
-        hidden=hidden,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=_count(config, "head_dim", name, hidden // heads),
-        intermediate=intermediate,
-        vocab=_count(config, "vocab_size", name),
-        tied=bool(config.get("tie_word_embeddings", _tied_by_default(config))),
-        experts=int(experts),
-        experts_per_token=int(config.get("num_experts_per_tok") or 0),
-        moe_intermediate=int(config.get("moe_intermediate_size") or (intermediate if experts else 0)),
+def _cache(a: Attention) -> LayerAttention:
+    if a.kind == "mla":
+        return LayerAttention(kind="mla", latent_dim=a.kv_lora + a.rope_dim, index_dim=a.index_dim)
+    if a.kind != "gqa":
+        return LayerAttention(kind="none")
+    kind: Literal["full", "sliding", "chunked"] = "full"
+    if a.window is not None:
+        kind = "chunked" if a.chunked else "sliding"
+    return LayerAttention(
+        kind=kind, kv_heads=a.kv_heads, head_dim_k=a.head_dim, head_dim_v=a.v_head_dim, window=a.window
     )
 
 
-def _tied_by_default(config: dict[str, Any]) -> bool:
-    """Gemma ties its embeddings and says nothing (transformers `Gemma*Config` default)."""
-    return str(config.get("model_type", "")).startswith("gemma")
+def _state(a: Attention) -> RecurrentState:
+    """What a linear-attention or Mamba layer keeps per sequence: a convolution window and a state matrix."""
+    if a.kind == "delta":
+        conv = (2 * a.key_dim + a.value_dim) * (a.conv_kernel - 1)
+        return RecurrentState(conv_elements=conv, state_elements=a.value_dim * a.state_size)
+    if a.kind == "mamba":
+        conv = (a.value_dim + 2 * a.groups * a.state_size) * (a.conv_kernel - 1)
+        return RecurrentState(conv_elements=conv, state_elements=a.value_dim * a.state_size)
+    return RecurrentState()
 
 
-def _attention(config: dict[str, Any], dims: tensors.Dims, name: str) -> tuple[LayerAttention, ...]:
-    slides = _slides(config, dims.layers)
-    window = _count(config, "sliding_window", name) if any(slides) else None
-    return tuple(
-        LayerAttention(
-            kind="sliding" if slide else "full",
-            kv_heads=dims.kv_heads,
-            head_dim_k=dims.head_dim,
-            head_dim_v=dims.head_dim,
-            window=window if slide else None,
-        )
-        for slide in slides
-    )
-
-
-def _slides(config: dict[str, Any], layers: int) -> list[bool]:
-    """Which layers slide: the config's own list, else the family's rule.
-
-    Qwen writes a window and switches it off (`use_sliding_window`); Gemma 2 alternates; Gemma 3 has one full
-    layer in `sliding_window_pattern`; Mistral v0.1 and Phi-3 slide everywhere.
-    """
-    if not config.get("sliding_window") or config.get("use_sliding_window") is False:
-        return [False] * layers
-    kinds = config.get("layer_types")
-    if isinstance(kinds, list) and len(kinds) == layers:
-        return [k == "sliding_attention" for k in kinds]
-    kind = str(config.get("model_type", ""))
-    period = {"gemma2": 2, "gemma3_text": 6, "gemma3": 6}.get(kind, 0)
-    period = int(config.get("sliding_window_pattern") or period)
-    return [(i + 1) % period != 0 for i in range(layers)] if period else [True] * layers
-
-
-def _groups(listed: list[tensors.TensorShape], fmt: str, kept: list[str]) -> tuple[WeightGroup, ...]:
+def _groups(listed: Iterable[tensors.TensorShape], fmt: quant.Scheme) -> tuple[WeightGroup, ...]:
     params: dict[tuple[Role, int | None], int] = defaultdict(int)
     sizes: dict[tuple[Role, int | None], int] = defaultdict(int)
     for t in listed:
         params[t.role, t.layer] += t.elements
-        sizes[t.role, t.layer] += quant.bytes_of(t, fmt, kept)
+        sizes[t.role, t.layer] += quant.bytes_of(t, fmt)
     return tuple(
         WeightGroup(role=role, layer=layer, params=n, bytes=sizes[role, layer]) for (role, layer), n in params.items()
     )

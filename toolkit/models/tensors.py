@@ -1,16 +1,16 @@
-"""Which weight tensors an architecture has: name, shape, role. Never a parameter-count formula.
+"""Which weight tensors a decoder has: name, shape, role. Never a parameter-count formula.
 
-Names and shapes are those of the Hugging Face checkpoints (transformers `modeling_*.py`). Experts of one layer are
-listed stacked, ``(experts, out, in)``; a checkpoint stores them one by one with the same total.
+Shapes are those of the Hugging Face checkpoints (transformers `modeling_*.py`). Experts of one layer are listed
+stacked, ``(experts, out, in)``; a checkpoint may store them one by one with the same total.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from toolkit.models.layers import Attention, Decoder, Layer, Mlp
 from toolkit.types import Role
 
 
@@ -28,114 +28,136 @@ class TensorShape(NamedTuple):
         return prod(self.shape)
 
 
-@dataclass(frozen=True)
-class Family:
-    """How an architecture differs from Llama's decoder layer."""
-
-    qkv_bias: bool = False
-    o_bias: bool = False
-    qk_norm: bool = False
-    norms: int = 2
-    """Layer norms per layer (Gemma 2 and 3: four)."""
-    moe: str | None = None
-    """Naming of its experts; None for a dense model."""
-    sinks: bool = False
-
-
-FAMILIES: dict[str, Family] = {
-    "LlamaForCausalLM": Family(),
-    "MistralForCausalLM": Family(),
-    "MiMoForCausalLM": Family(qkv_bias=True),
-    "GraniteForCausalLM": Family(),
-    "Phi3ForCausalLM": Family(),
-    "Qwen2ForCausalLM": Family(qkv_bias=True),
-    "Qwen3ForCausalLM": Family(qk_norm=True),
-    "Gemma2ForCausalLM": Family(norms=4),
-    "Gemma3ForCausalLM": Family(norms=4, qk_norm=True),
-    "MixtralForCausalLM": Family(moe="block_sparse_moe"),
-    "Qwen3MoeForCausalLM": Family(qk_norm=True, moe="mlp"),
-    "GptOssForCausalLM": Family(qkv_bias=True, o_bias=True, moe="gpt_oss", sinks=True),
-}
-"""`architectures[0]` → family."""
+def of(model: Decoder) -> Iterator[TensorShape]:
+    """All tensors of a model, in checkpoint order."""
+    yield TensorShape("model.embed_tokens.weight", (model.vocab, model.hidden), "embedding")
+    for i, layer in enumerate(model.layers):
+        yield from _layer(layer, model.hidden, i)
+    yield TensorShape("model.norm.weight", (model.hidden,), "norm")
+    if not model.tied:
+        yield TensorShape("lm_head.weight", (model.vocab, model.hidden), "head")
+    yield from _mtp(model)
+    for name, shape in model.vision.tensors:
+        yield TensorShape(name, shape, "vision")
 
 
-@dataclass(frozen=True)
-class Dims:
-    """Sizes every decoder shares, read once from a config."""
-
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocab: int
-    tied: bool
-    experts: int
-    experts_per_token: int
-    moe_intermediate: int
+def _layer(layer: Layer, hidden: int, i: int) -> Iterator[TensorShape]:
+    prefix = f"model.layers.{i}"
+    mixers = {"gqa": _gqa, "mla": _mla, "delta": _delta, "mamba": _mamba}
+    if layer.attention.kind in mixers:
+        yield from mixers[layer.attention.kind](layer.attention, hidden, prefix, i)
+    for mlp in (layer.mlp, layer.dense):
+        if mlp is not None:
+            yield from _mlp(mlp, hidden, prefix, i)
+    for n in range(layer.norms):
+        yield TensorShape(f"{prefix}.norm{n}.weight", (hidden,), "norm", i)
 
 
-def decoder(config: dict[str, Any], dims: Dims, family: Family) -> Iterator[TensorShape]:
-    """All tensors of a decoder-only model, in checkpoint order."""
-    yield TensorShape("model.embed_tokens.weight", (dims.vocab, dims.hidden), "embedding")
-    for i in range(dims.layers):
-        yield from _attention(dims, family, i, bool(config.get("attention_bias")))
-        yield from _mlp(config, dims, family, i)
-        for n in range(family.norms):
-            yield TensorShape(f"model.layers.{i}.norm{n}.weight", (dims.hidden,), "norm", i)
-    yield TensorShape("model.norm.weight", (dims.hidden,), "norm")
-    if not dims.tied:
-        yield TensorShape("lm_head.weight", (dims.vocab, dims.hidden), "head")
-
-
-def _attention(dims: Dims, family: Family, i: int, config_bias: bool) -> Iterator[TensorShape]:
-    prefix, h = f"model.layers.{i}.self_attn", dims.hidden
-    q, kv = dims.heads * dims.head_dim, dims.kv_heads * dims.head_dim
-    outs = {"q_proj": q, "k_proj": kv, "v_proj": kv}
+def _gqa(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    q, k = a.heads * a.head_dim, a.kv_heads * a.head_dim
+    v = 0 if a.shared_kv else a.kv_heads * a.v_head_dim
+    outs = {"q_proj": q * (2 if a.gated else 1), "k_proj": k, "v_proj": v}
     for name, out in outs.items():
-        yield TensorShape(f"{prefix}.{name}.weight", (out, h), "attention", i)
-        if family.qkv_bias or config_bias:
-            yield TensorShape(f"{prefix}.{name}.bias", (out,), "attention", i)
-    yield TensorShape(f"{prefix}.o_proj.weight", (h, q), "attention", i)
-    if family.o_bias or (config_bias and not family.qkv_bias):
-        yield TensorShape(f"{prefix}.o_proj.bias", (h,), "attention", i)
-    if family.qk_norm:
-        yield TensorShape(f"{prefix}.q_norm.weight", (dims.head_dim,), "norm", i)
-        yield TensorShape(f"{prefix}.k_norm.weight", (dims.head_dim,), "norm", i)
-    if family.sinks:
-        yield TensorShape(f"{prefix}.sinks", (dims.heads,), "attention", i)
+        if out:
+            yield TensorShape(f"{prefix}.self_attn.{name}.weight", (out, hidden), "attention", i)
+            if a.qkv_bias:
+                yield TensorShape(f"{prefix}.self_attn.{name}.bias", (out,), "attention", i)
+    yield TensorShape(f"{prefix}.self_attn.o_proj.weight", (hidden, a.heads * a.v_head_dim), "attention", i)
+    if a.o_bias:
+        yield TensorShape(f"{prefix}.self_attn.o_proj.bias", (hidden,), "attention", i)
+    if a.norm_dim:
+        yield TensorShape(f"{prefix}.self_attn.q_norm.weight", (a.norm_dim,), "norm", i)
+        yield TensorShape(f"{prefix}.self_attn.k_norm.weight", (a.k_norm_dim or a.norm_dim,), "norm", i)
+    if a.sinks:
+        yield TensorShape(f"{prefix}.self_attn.sinks", (a.heads,), "attention", i)
 
 
-def _mlp(config: dict[str, Any], dims: Dims, family: Family, i: int) -> Iterator[TensorShape]:
-    prefix = f"model.layers.{i}.mlp"
-    if family.moe is None or i in (config.get("mlp_only_layers") or ()):
-        yield from _gated(prefix, dims.hidden, dims.intermediate, i)
-        return
-    if family.moe == "gpt_oss":
-        yield from _gpt_oss_experts(prefix, dims, i)
-        return
-    prefix = f"model.layers.{i}.{family.moe}"
-    yield TensorShape(f"{prefix}.gate.weight", (dims.experts, dims.hidden), "router", i)
-    for name, (out, into) in {
-        "gate_proj": (dims.moe_intermediate, dims.hidden),
-        "up_proj": (dims.moe_intermediate, dims.hidden),
-        "down_proj": (dims.hidden, dims.moe_intermediate),
-    }.items():
-        yield TensorShape(f"{prefix}.experts.{name}.weight", (dims.experts, out, into), "experts", i)
+def _mla(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    at, qk = f"{prefix}.self_attn", a.nope_dim + a.rope_dim
+    if a.q_lora:
+        yield TensorShape(f"{at}.q_a_proj.weight", (a.q_lora, hidden), "attention", i)
+        yield TensorShape(f"{at}.q_a_layernorm.weight", (a.q_lora,), "norm", i)
+        yield TensorShape(f"{at}.q_b_proj.weight", (a.heads * qk, a.q_lora), "attention", i)
+    else:
+        yield TensorShape(f"{at}.q_proj.weight", (a.heads * qk, hidden), "attention", i)
+    yield TensorShape(f"{at}.kv_a_proj_with_mqa.weight", (a.kv_lora + a.rope_dim, hidden), "attention", i)
+    yield TensorShape(f"{at}.kv_a_layernorm.weight", (a.kv_lora,), "norm", i)
+    yield TensorShape(f"{at}.kv_b_proj.weight", (a.heads * (a.nope_dim + a.v_head_dim), a.kv_lora), "attention", i)
+    yield TensorShape(f"{at}.o_proj.weight", (hidden, a.heads * a.v_head_dim), "attention", i)
+    if a.index_heads:
+        yield TensorShape(f"{at}.indexer.wq_b.weight", (a.index_heads * a.index_dim, a.q_lora), "attention", i)
+        yield TensorShape(f"{at}.indexer.wk.weight", (a.index_dim, hidden), "attention", i)
+        yield TensorShape(f"{at}.indexer.k_norm.weight", (a.index_dim,), "norm", i)
+        yield TensorShape(f"{at}.indexer.k_norm.bias", (a.index_dim,), "norm", i)
+        yield TensorShape(f"{at}.indexer.weights_proj.weight", (a.index_heads, hidden), "router", i)
 
 
-def _gated(prefix: str, hidden: int, inner: int, i: int) -> Iterator[TensorShape]:
-    yield TensorShape(f"{prefix}.gate_proj.weight", (inner, hidden), "mlp", i)
-    yield TensorShape(f"{prefix}.up_proj.weight", (inner, hidden), "mlp", i)
+def _delta(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    at = f"{prefix}.linear_attn"
+    conv = 2 * a.key_dim + a.value_dim
+    yield TensorShape(f"{at}.in_proj_qkvz.weight", (2 * a.key_dim + 2 * a.value_dim, hidden), "recurrent", i)
+    yield TensorShape(f"{at}.in_proj_ba.weight", (2 * a.state_heads, hidden), "recurrent", i)
+    yield TensorShape(f"{at}.conv1d.weight", (conv, 1, a.conv_kernel), "recurrent", i)
+    yield TensorShape(f"{at}.A_log", (a.state_heads,), "recurrent", i)
+    yield TensorShape(f"{at}.dt_bias", (a.state_heads,), "recurrent", i)
+    yield TensorShape(f"{at}.norm.weight", (a.value_dim // a.state_heads,), "norm", i)
+    yield TensorShape(f"{at}.out_proj.weight", (hidden, a.value_dim), "recurrent", i)
+
+
+def _mamba(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    at = f"{prefix}.mixer"
+    conv = a.value_dim + 2 * a.groups * a.state_size
+    yield TensorShape(f"{at}.in_proj.weight", (conv + a.value_dim + a.state_heads, hidden), "recurrent", i)
+    yield TensorShape(f"{at}.conv1d.weight", (conv, 1, a.conv_kernel), "recurrent", i)
+    yield TensorShape(f"{at}.conv1d.bias", (conv,), "recurrent", i)
+    for name in ("A_log", "D", "dt_bias"):
+        yield TensorShape(f"{at}.{name}", (a.state_heads,), "recurrent", i)
+    yield TensorShape(f"{at}.norm.weight", (a.value_dim,), "norm", i)
+    yield TensorShape(f"{at}.out_proj.weight", (hidden, a.value_dim), "recurrent", i)
+
+
+def _mlp(m: Mlp, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    if m.kind in ("gated", "plain"):
+        yield from _dense(f"{prefix}.mlp", hidden, m.inner, 3 if m.kind == "gated" else 2, i)
+    elif m.kind == "moe":
+        yield from _moe(m, hidden, f"{prefix}.mlp", i)
+
+
+def _dense(prefix: str, hidden: int, inner: int, matrices: int, i: int) -> Iterator[TensorShape]:
+    for name in ("gate_proj", "up_proj")[3 - matrices :]:
+        yield TensorShape(f"{prefix}.{name}.weight", (inner, hidden), "mlp", i)
     yield TensorShape(f"{prefix}.down_proj.weight", (hidden, inner), "mlp", i)
 
 
-def _gpt_oss_experts(prefix: str, dims: Dims, i: int) -> Iterator[TensorShape]:
-    n, h, inner = dims.experts, dims.hidden, dims.moe_intermediate
-    yield TensorShape(f"{prefix}.router.weight", (n, h), "router", i)
-    yield TensorShape(f"{prefix}.router.bias", (n,), "router", i)
-    yield TensorShape(f"{prefix}.experts.gate_up_proj", (n, 2 * inner, h), "experts", i)
-    yield TensorShape(f"{prefix}.experts.gate_up_proj_bias", (n, 2 * inner), "experts", i)
-    yield TensorShape(f"{prefix}.experts.down_proj", (n, h, inner), "experts", i)
-    yield TensorShape(f"{prefix}.experts.down_proj_bias", (n, h), "experts", i)
+def _moe(m: Mlp, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    into = m.latent or hidden
+    yield TensorShape(f"{prefix}.gate.weight", (m.experts, hidden), "router", i)
+    if m.router_bias:
+        yield TensorShape(f"{prefix}.gate.e_score_correction_bias", (m.experts,), "router", i)
+    for name in ("gate_proj", "up_proj")[3 - m.matrices :]:
+        yield TensorShape(f"{prefix}.experts.{name}.weight", (m.experts, m.inner, into), "experts", i)
+    yield TensorShape(f"{prefix}.experts.down_proj.weight", (m.experts, into, m.inner), "experts", i)
+    if m.expert_bias:
+        yield TensorShape(f"{prefix}.experts.gate_up_proj_bias", (m.experts, 2 * m.inner), "experts", i)
+        yield TensorShape(f"{prefix}.experts.down_proj_bias", (m.experts, into), "experts", i)
+    if m.latent:
+        yield TensorShape(f"{prefix}.fc1_latent_proj.weight", (m.latent, hidden), "mlp", i)
+        yield TensorShape(f"{prefix}.fc2_latent_proj.weight", (hidden, m.latent), "mlp", i)
+    if m.shared_inner:
+        yield from _dense(f"{prefix}.shared_expert", hidden, m.shared_inner, m.matrices, i)
+    if m.shared_gate:
+        yield TensorShape(f"{prefix}.shared_expert_gate.weight", (1, hidden), "router", i)
+
+
+def _mtp(model: Decoder) -> Iterator[TensorShape]:
+    """Prediction layers: a projection of (embedding, hidden), their norms, the layer itself."""
+    h = model.hidden
+    for n, layer in enumerate(model.mtp):
+        for t in _layer(layer, h, n):
+            yield TensorShape(f"mtp.{t.name}", t.shape, "mtp")
+        yield TensorShape(f"mtp.layers.{n}.eh_proj.weight", (h, 2 * h), "mtp")
+        for name in ("enorm", "hnorm", "norm"):
+            yield TensorShape(f"mtp.layers.{n}.{name}.weight", (h,), "mtp")
+        if model.mtp_embeddings:
+            yield TensorShape(f"mtp.layers.{n}.embed_tokens.weight", (model.vocab, h), "mtp")
+            yield TensorShape(f"mtp.layers.{n}.shared_head.head.weight", (model.vocab, h), "mtp")
