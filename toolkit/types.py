@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 SCHEMA_VERSION = 1
 GIB = 2**30
@@ -105,6 +105,36 @@ class GpuPrice(Sourced):
     note: str | None = None
 
 
+class ApiModel(Sourced):
+    """A hosted model by a short name: with its own dated price, or as `genai-prices` prices ``provider:model``.
+
+    Prices are dollars per million tokens; both or neither are given.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    provider: str
+    model: str
+    usd_per_mtok_input: Money | None = Field(default=None, gt=0, lt=10_000)
+    usd_per_mtok_output: Money | None = Field(default=None, gt=0, lt=10_000)
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> ApiModel:
+        if (self.usd_per_mtok_input is None) != (self.usd_per_mtok_output is None):
+            raise ValueError("give both the input and the output price, or neither")
+        return self
+
+
+class VcpuPrice(Sourced):
+    """What a general-purpose cloud machine without a GPU costs per virtual CPU and hour."""
+
+    name: str
+    usd_per_vcpu_hour: Money = Field(gt=0, lt=10)
+    basis: Basis
+    note: str | None = None
+
+
 class PackagedFile(Frozen):
     """A model file shipped inside a Python distribution."""
 
@@ -191,6 +221,8 @@ class LayerAttention(Frozen):
     """Tokens a sliding layer looks back."""
     latent_dim: int = 0
     """MLA: kv_lora_rank + qk_rope_head_dim, elements per token."""
+    absorbed_elements: int = 0
+    """MLA: elements of W_UK and W_UV, which engines hold a second time to decode in latent space."""
     index_dim: int = 0
     """Sparse-attention indexer (DeepSeek V3.2, GLM 5): elements per token in a cache of its own."""
 
@@ -459,6 +491,8 @@ class Level(Frozen):
     itl_s: Stat | None
     tpot_s: Stat | None
     e2e_s: Stat | None
+    ttfat_s: Stat | None = None
+    """To the first answer token; later than TTFT where a model reasons first."""
     output_tokens: int
     input_tokens: int
     output_tok_s: float
@@ -473,6 +507,12 @@ class Level(Frozen):
     achieved_rate: float
     asked_rate: float | None = None
     queue_delay_s: Stat | None = None
+    """Open loop: sent − scheduled."""
+    service_ttft_s: Stat | None = None
+    """Open loop: first token − sent, beside TTFT, which counts from the schedule."""
+    steady_s: float | None = None
+    steady_output_tok_s: float | None = None
+    """Closed loop: length of, and output tokens/s in, the window in which all users were busy."""
     client_lag_s: Stat | None = None
     """User stamp − kernel stamp of each token segment: the client's own lateness."""
     client_busy: float | None = None

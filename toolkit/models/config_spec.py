@@ -74,7 +74,12 @@ def _inner(layer: Layer) -> int:
 
 def _cache(a: Attention) -> LayerAttention:
     if a.kind == "mla":
-        return LayerAttention(kind="mla", latent_dim=a.kv_lora + a.rope_dim, index_dim=a.index_dim)
+        return LayerAttention(
+            kind="mla",
+            latent_dim=a.kv_lora + a.rope_dim,
+            absorbed_elements=a.heads * (a.nope_dim + a.v_head_dim) * a.kv_lora,
+            index_dim=a.index_dim,
+        )
     if a.kind != "gqa":
         return LayerAttention(kind="none")
     kind: Literal["full", "sliding", "chunked"] = "full"

@@ -12,17 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolkit.errors import InputError
-from toolkit.size import kv
+from toolkit.size import kv, vllm_kv
 from toolkit.size.ask import Ask, Device, Estimate, setting
+from toolkit.size.vllm_kv import Layout
 from toolkit.types import GIB, MIB, Basis, DevicePlan, Line, ModelSpec, Role
 
 CURRENT = (0, 33)
 """The release assumed when none is named (September 2026)."""
 
-BLOCK = 16
-"""Tokens per KV block (vLLM default on CUDA)."""
+CONCURRENCY_TOKENS_SINCE = (0, 20)
+"""First release whose "KV cache size" line is concurrency × model length."""
 
-SPLIT_ROLES = frozenset[Role]({"embedding", "head", "attention", "mlp", "experts"})
+SPLIT_ROLES = frozenset[Role]({"embedding", "head", "attention", "mlp", "experts", "recurrent"})
 """Roles divided over tensor-parallel ranks; norms and routers are replicated."""
 
 
@@ -149,27 +150,71 @@ def parts(model: ModelSpec, usable_bytes: int, r: Resolved) -> Parts:
 
 
 def weights_per_rank(model: ModelSpec, tp: int, pp: int) -> int:
-    """Bytes of weights on the fullest rank: split roles divided, norms replicated, layers dealt to stages."""
+    """Bytes of loaded weights on the fullest rank: split roles divided, others replicated, layers dealt to stages.
+
+    Prediction (MTP) layers stay in the file. What loading adds is counted too: rotary tables in 16 bits, the absorbed
+    projections of MLA, and the padding of MXFP4 experts.
+    """
     layers = -(-model.layers // pp)
-    total = 0
+    total = model.rope_cache_elements * 2 + absorbed_bytes(model, tp, layers)
     for group in model.weights:
-        if group.layer is not None and group.layer >= layers:
+        if group.role == "mtp" or (group.layer is not None and group.layer >= layers):
             continue
-        total += group.bytes // tp if group.role in SPLIT_ROLES else group.bytes
+        size = group.bytes
+        if group.role == "experts" and model.quant == "mxfp4":
+            size = size * _padded(model.moe_intermediate or model.intermediate) // max(1, model.moe_intermediate)
+        total += size // tp if group.role in SPLIT_ROLES else size
     return total
 
 
+def _padded(inner: int) -> int:
+    """MXFP4 kernels round an expert's inner size up to 256 (gpt-oss: 2,880 → 3,072; 12.82 → 13.47 GiB logged)."""
+    return -(-inner // 256) * 256
+
+
+def absorbed_bytes(model: ModelSpec, tp: int, layers: int) -> int:
+    """MLA keeps W_UK and W_UV once more in 16 bits (vllm `MLACommonImpl.process_weights_after_loading`)."""
+    return sum(layer.absorbed_elements * 2 // tp for layer in model.attention[:layers])
+
+
 def activations(model: ModelSpec, r: Resolved) -> tuple[int, str]:
-    """Peak of the profile run on one rank: the sampler's rows or the MLP's tokens, whichever is larger."""
+    """Peak of the profile run on one rank: the sampler's rows or the MLP's tokens, whichever is larger.
+
+    On top come the fused-MoE workspace since v0.17, and the encoder's profile of models that see.
+    """
     rule = rules(r.version)
     sampler = int(rule.sampler_bytes * model.vocab * r.max_num_seqs) + rule.sampler_extra_bytes
-    inner = max(model.intermediate, model.moe_intermediate * max(1, model.experts_per_token))
-    mlp = r.max_num_batched_tokens * (3 * inner + 3 * model.hidden) * 2
+    mlp = r.max_num_batched_tokens * (3 * model.intermediate // r.tp + 3 * model.hidden) * 2
+    extra = moe_workspace(model, r) + (vision_profile(model) if _sees(model) else 0)
     if sampler >= mlp:
-        return sampler, (
-            f"sampler warm-up: {rule.sampler_bytes} B × {model.vocab:,} vocabulary × {r.max_num_seqs} max_num_seqs"
-        )
-    return mlp, f"MLP over {r.max_num_batched_tokens:,} batched tokens: (3 × {inner:,} + 3 × {model.hidden:,}) × 2 B"
+        how = f"sampler warm-up: {rule.sampler_bytes} B × {model.vocab:,} vocabulary × {r.max_num_seqs} max_num_seqs"
+    else:
+        how = f"MLP over {r.max_num_batched_tokens:,} batched tokens"
+    return max(sampler, mlp) + extra, how + (" + workspaces" if extra else "")
+
+
+def moe_workspace(model: ModelSpec, r: Resolved) -> int:
+    """Fused-MoE buffers: for each token and active expert the wider of gate+up and hidden, and the inner size.
+
+    vllm `fused_experts_impl`; held beside the sampler since v0.17 (DeepSeek-V2-Lite logs 1.93 GiB where the sampler
+    alone is 1.54). MXFP4 kernels take another path and show none.
+    """
+    if not model.experts or model.quant == "mxfp4" or r.version < (0, 17):
+        return 0
+    inner = model.moe_intermediate // r.tp
+    return r.max_num_batched_tokens * model.experts_per_token * (max(2 * inner, model.hidden) + inner) * 2
+
+
+def _sees(model: ModelSpec) -> bool:
+    return any(g.role == "vision" for g in model.weights)
+
+
+def vision_profile(model: ModelSpec) -> int:
+    """The encoder's dummy inputs: 0.1 GiB and 38 kB per hidden element, fitted on Gemma-3 4B, 12B and 27B.
+
+    Other towers profile differently (InternVL3-78B: 15.7 GiB); the error band of models that see is wider for it.
+    """
+    return int(0.1 * GIB) + 38_000 * model.hidden
 
 
 def graphs(model: ModelSpec, r: Resolved) -> int:
@@ -177,36 +222,48 @@ def graphs(model: ModelSpec, r: Resolved) -> int:
     return int((0.25 + 0.005 * model.layers) * GIB) + (256 * MIB if r.tp > 1 else 0)
 
 
-def sequence_bytes(model: ModelSpec, r: Resolved, context: int) -> int:
-    """KV bytes of one sequence of ``context`` tokens on the fullest rank, in whole blocks.
+def kv_layout(model: ModelSpec, r: Resolved) -> Layout:
+    """The block pool on the fullest rank."""
+    return vllm_kv.layout(model, r.tp, _stage(model, r), kv.vllm_width(r.kv_dtype), r.version)
 
-    A sliding layer keeps its window plus the tokens of one scheduler step.
+
+def sequence_bytes(model: ModelSpec, r: Resolved, context: int) -> int:
+    """KV bytes of one sequence of ``context`` tokens on the fullest rank, in whole blocks of every layer group."""
+    found = kv_layout(model, r)
+    return found.blocks(context, r.max_num_batched_tokens) * found.block_bytes
+
+
+def _stage(model: ModelSpec, r: Resolved) -> int:
+    """Layers of the fullest pipeline stage."""
+    return -(-model.layers // r.pp)
+
+
+def pool_tokens(model: ModelSpec, r: Resolved, pool_bytes: int) -> int:
+    """What the engine logs as "GPU KV cache size" in tokens.
+
+    Up to v0.19 blocks ÷ groups × block size; since then the concurrency at the model length × that length.
     """
-    width = kv.vllm_width(r.kv_dtype)
-    stage = model.attention[: -(-model.layers // r.pp)]
-    total = 0
-    for layer in stage:
-        tokens = context
-        if layer.window is not None:
-            tokens = min(context, layer.window - 1 + r.max_num_batched_tokens)
-        blocks = -(-tokens // BLOCK)
-        total += blocks * BLOCK * kv.rank_elements(layer, r.tp) * width
-    return total
+    found = kv_layout(model, r)
+    if r.version < CONCURRENCY_TOKENS_SINCE:
+        return found.logged_tokens(pool_bytes)
+    each = found.blocks(r.context, r.max_num_batched_tokens)
+    return found.pool_blocks(pool_bytes) * r.context // each if each else 0
 
 
 def token_bytes(model: ModelSpec, r: Resolved) -> int:
     """KV bytes one token adds on one rank while no window is full."""
     width = kv.vllm_width(r.kv_dtype)
-    return sum(kv.rank_elements(layer, r.tp) for layer in model.attention[: -(-model.layers // r.pp)]) * width
+    return sum(kv.rank_elements(layer, r.tp) for layer in model.attention[: _stage(model, r)]) * width
 
 
-def error_bytes(r: Resolved, usable_bytes: int) -> int:
-    """Half width of the error band of the pool: 0.5 GiB + 0.5 % of the card alone, 1.5 GiB more with several ranks.
+def error_bytes(model: ModelSpec, r: Resolved, usable_bytes: int) -> int:
+    """Half width of the error band of the pool.
 
-    The 19 single- and multi-GPU runs on v0.19 err by 0.22 GiB on average; non-torch memory varies by 0.4-7 GiB on
+    0.5 GiB + 0.5 % of the card alone; 1.5 GiB more with several ranks, 1 GiB more with a vision tower.
+    The 19 runs on v0.19 err by 0.06 GiB on average; non-torch memory varies by 0.4-7 GiB on
     eight ranks, which no setting explains.
     """
-    spread = int(0.5 * GIB + 0.005 * usable_bytes)
+    spread = int(0.5 * GIB + 0.005 * usable_bytes) + (GIB if _sees(model) else 0)
     return spread + (int(1.5 * GIB) if r.tp * r.pp > 1 else 0)
 
 
@@ -224,15 +281,15 @@ def estimate(ask: Ask) -> Estimate:
         kv_bytes_per_token=per_token,
         kv_pool_bytes=max(0, p.pool),
         reserved_bytes=p.budget,
-        kv_pool_tokens=max(0, p.pool) // (per_token * BLOCK) * BLOCK if per_token else 0,
+        kv_pool_tokens=pool_tokens(ask.model, r, p.pool),
         margin_bytes=p.pool - need,
-        error_bytes=error_bytes(r, smallest.usable_bytes),
+        error_bytes=error_bytes(ask.model, r, smallest.usable_bytes),
         inputs={
             "gpu_memory_utilization": setting(ask.gpu_memory_utilization, r.utilization),
             "max_num_seqs": setting(ask.max_num_seqs, r.max_num_seqs),
             "max_num_batched_tokens": setting(ask.max_num_batched_tokens, r.max_num_batched_tokens),
             "kv_dtype": setting(ask.kv_dtype, r.kv_dtype),
-            "block_size": setting(None, BLOCK),
+            "block_size": setting(None, kv_layout(ask.model, r).block_tokens),
             "tp": setting(ask.tp, r.tp),
             "pp": setting(ask.pp, r.pp),
         },
@@ -257,7 +314,7 @@ def _device_plan(ask: Ask, device: Device, r: Resolved, need: int) -> DevicePlan
             what="kv_cache",
             bytes=need,
             basis="computed",
-            how=f"{ask.concurrency} sequences × {r.context:,} tokens in blocks of {BLOCK}",
+            how=f"{ask.concurrency} sequences × {r.context:,} tokens, whole blocks of every layer group",
         ),
         Line(what="activations", bytes=p.activations, basis="computed", how=p.activations_how),
         Line(
@@ -275,5 +332,5 @@ def _device_plan(ask: Ask, device: Device, r: Resolved, need: int) -> DevicePlan
         lines=lines,
         total_bytes=total,
         free_bytes=device.usable_bytes - total,
-        error_bytes=error_bytes(r, device.usable_bytes),
+        error_bytes=error_bytes(ask.model, r, device.usable_bytes),
     )
