@@ -54,7 +54,7 @@ class LlamaServer:
         """It serves GGUF files only, and memory plans made for llama.cpp."""
         if memory.engine != "llama.cpp":
             return "the memory plan was made for vLLM; llama.cpp lays memory out differently"
-        path = value_of(memory, "path")
+        path = value_of(memory, "model_path")
         if isinstance(path, str) and not path.endswith(".gguf"):
             return "llama.cpp reads GGUF files, and this model is not one"
         return None

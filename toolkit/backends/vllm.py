@@ -55,7 +55,7 @@ class Vllm:
         """It needs a GPU (or its CPU build), a Hugging Face folder or id, and a plan made for vLLM."""
         if memory.engine != "vllm":
             return "the memory plan was made for llama.cpp; vLLM lays memory out differently"
-        path = value_of(memory, "path")
+        path = value_of(memory, "model_path")
         if isinstance(path, str) and path.endswith(".gguf"):
             return "vLLM serves Hugging Face folders; this model is a GGUF file"
         engine = self.find()
@@ -92,7 +92,7 @@ class Vllm:
 def _environment(memory: MemoryPlan) -> dict[str, str]:
     """No usage reports; markers in the environment kept, by which strays are found again."""
     env = {"VLLM_NO_USAGE_STATS": "1", "SPT_NOENV": "1"}
-    path = value_of(memory, "path")
+    path = value_of(memory, "model_path")
     if isinstance(path, str) and Path(path).is_dir():
         env["HF_HUB_OFFLINE"] = "1"
     return env

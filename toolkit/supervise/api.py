@@ -1,0 +1,294 @@
+"""The door to supervision: start, status, stop, restart, logs. Synchronous; used by the commands and quickstart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from toolkit.backends.base import named
+from toolkit.errors import EnvironmentFailedError, InputError, StartFailedError
+from toolkit.supervise import control, daemon, keys, preflight, store
+from toolkit.supervise.engine import EngineRun
+from toolkit.supervise.limits import Limits
+from toolkit.supervise.store import FORMAT, Folder, Spec
+from toolkit.types import Deployment, Event, LaunchPlan, StatusList
+
+POLL_S = 0.05
+ASK_S = 5.0
+EXTRA_S = 60.0
+
+OnEvent = Callable[[Event], None]
+
+
+def _ignore(event: Event) -> None:
+    """The default for callers who do not follow events."""
+
+
+def check(plan: LaunchPlan, *, name: str, host: str, port: int, limits: Limits, key_file: Path | None) -> Spec:
+    """Everything that can be refused before anything starts; the spec to serve, its port chosen.
+
+    Raises:
+        InputError: the name is taken or no name, the port is taken, the key file or the address is not usable,
+            the backend is unknown, the model file is not whole.
+    """
+    named(plan.backend)
+    folder = Folder(name)
+    pid = folder.supervisor_pid()
+    if pid:
+        raise InputError(f"{name!r} is already served by supervisor pid {pid}", "stop it, or choose another name.")
+    accepted = keys.read_keys(key_file) if key_file else keys.Keys(())
+    keys.check_bind(host, bool(accepted))
+    preflight.check_model(plan)
+    if port == 0:
+        port = preflight.free_port(host)
+    else:
+        preflight.check_port(host, port)
+    return Spec(
+        format=FORMAT,
+        name=name,
+        plan=plan,
+        host=host,
+        port=port,
+        key_file=str(key_file.resolve()) if key_file else None,
+        limits=limits,
+        cwd=str(Path.cwd()),
+    )
+
+
+def run_foreground(spec: Spec, on_event: OnEvent, on_tick: Callable[[Deployment], None] | None = None) -> Deployment:
+    """Serve in this process until stopped (Ctrl-C, SIGTERM, or `stop` from elsewhere); the last status.
+
+    Raises:
+        StartFailedError: the first start failed for good.
+        InputError: see `daemon.serve`.
+    """
+    return asyncio.run(daemon.serve(spec, on_event, on_tick))
+
+
+def start_detached(
+    plan: LaunchPlan,
+    *,
+    name: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits | None = None,
+    key_file: Path | None = None,
+    on_event: OnEvent = _ignore,
+) -> Deployment:
+    """Serve in a process of its own and return when it is ready. ``port`` 0 picks a free one.
+
+    Raises:
+        InputError: see `check`.
+        StartFailedError: it did not become ready; says why. Nothing is left running.
+    """
+    spec = check(plan, name=name, host=host, port=port, limits=limits or Limits(), key_file=key_file)
+    return start_spec(spec, on_event)
+
+
+def start_spec(spec: Spec, on_event: OnEvent = _ignore) -> Deployment:
+    """`start_detached` for a checked spec, also one of an earlier run."""
+    folder = Folder(spec.name)
+    folder.create()
+    folder.write_spec(spec)
+    offset = folder.events_end()
+    with (folder.path / "supervisor.log").open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "toolkit.supervise.daemon", spec.name],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        return _until_ready(folder, child, spec, offset, on_event)
+    except BaseException:
+        with contextlib.suppress(EnvironmentFailedError):
+            _stop_child(folder, child)
+        raise
+
+
+def _until_ready(
+    folder: Folder, child: subprocess.Popen[bytes], spec: Spec, offset: int, on_event: OnEvent
+) -> Deployment:
+    """Follow the events until the server is ready or its supervisor has given up."""
+    limit_s = spec.limits.load_cap_s * spec.limits.never_ready_limit + EXTRA_S
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        ended = child.poll() is not None
+        events, offset = folder.events_after(offset)
+        for event in events:
+            on_event(event)
+        if any(event.what == "ready" for event in events):
+            live = _live(folder)
+            if live and live.state in ("ready", "degraded"):
+                return live
+        if ended:
+            raise StartFailedError(_why_ended(folder, spec), f"log: {log_path(spec.name)}")
+        time.sleep(POLL_S)
+    raise StartFailedError(f"{spec.name} was not ready within {limit_s:g} s", f"log: {log_path(spec.name)}")
+
+
+def _why_ended(folder: Folder, spec: Spec) -> str:
+    with contextlib.suppress(OSError):
+        lines = (folder.path / "supervisor.log").read_text(errors="replace").strip().splitlines()
+        if lines:
+            return lines[-1]
+    return f"the supervisor of {spec.name} ended without a word"
+
+
+def _stop_child(folder: Folder, child: subprocess.Popen[bytes]) -> None:
+    """End a supervisor that we started, and what it started."""
+    if child.poll() is None:
+        control.ask(folder.path, daemon.CONTROL, {"op": "stop", "now": True}, ASK_S)
+        child.terminate()
+        try:
+            child.wait(30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait(5)
+    _end_left_engine(folder)
+
+
+def status(name: str) -> Deployment:
+    """How a served name is now.
+
+    Raises:
+        UnknownNameError: nothing of that name was ever served.
+    """
+    folder = store.folder_of(name)
+    return _live(folder) or _at_rest(folder)
+
+
+def status_all() -> StatusList:
+    """Every name that was ever served here."""
+    return StatusList(servers=tuple(status(name) for name in store.names()))
+
+
+def _live(folder: Folder) -> Deployment | None:
+    """What the supervisor itself says; None when there is none."""
+    if folder.supervisor_pid() is None:
+        return None
+    answer = control.ask(folder.path, daemon.CONTROL, {"op": "status"}, ASK_S)
+    if answer and "state" in answer:
+        return Deployment.model_validate(answer)
+    return folder.read_status()
+
+
+def _at_rest(folder: Folder) -> Deployment:
+    """The last written status, made true: no supervisor runs now."""
+    written = folder.read_status()
+    spec = folder.read_spec()
+    if written is None:
+        backend = spec.plan.backend if spec else "command"
+        written = Deployment(
+            name=folder.name,
+            state="stopped",
+            pid=None,
+            supervisor_pid=None,
+            backend=backend,
+            base_url="",
+            restarts=0,
+        )
+    left = EngineRun.attach(folder.engine)
+    if left:
+        left.close()
+        why = f"its supervisor is gone; engine pid {left.pid} runs on without its endpoint: restart re-attaches"
+        update: dict[str, object] = {"state": "degraded", "pid": left.pid, "reason": why}
+    else:
+        gone = written.state not in ("stopped", "fatal")
+        update = {"state": "stopped" if gone else written.state, "pid": None}
+        if gone:
+            update["reason"] = "its supervisor ended without stopping it; nothing runs now"
+    update |= {"supervisor_pid": None, "in_flight": 0, "queued": 0, "uptime_s": None}
+    return written.model_copy(update=update)
+
+
+def stop(name: str, on_event: OnEvent = _ignore, *, now: bool = False) -> Deployment:
+    """Drain and stop; stopping a stopped server is no error. ``now`` does not wait for requests in flight.
+
+    Raises:
+        UnknownNameError: nothing of that name was ever served.
+        EnvironmentFailedError: it does not stop.
+    """
+    folder = store.folder_of(name)
+    spec = folder.read_spec()
+    limits = spec.limits if spec else Limits()
+    offset = folder.events_end()
+    deadline = time.monotonic() + limits.drain_s + limits.term_grace_s + EXTRA_S
+    if folder.supervisor_pid():
+        control.ask(folder.path, daemon.CONTROL, {"op": "stop", "now": now}, ASK_S)
+    while folder.supervisor_pid():
+        if time.monotonic() > deadline:
+            raise EnvironmentFailedError(f"{name} does not stop", f"see {folder.path}/supervisor.log")
+        time.sleep(POLL_S)
+        offset = _follow(folder, offset, on_event)
+    _follow(folder, offset, on_event)
+    _end_left_engine(folder)
+    return _at_rest(folder)
+
+
+def _end_left_engine(folder: Folder) -> None:
+    """End an engine whose supervisor is gone."""
+    lock = folder.lock()
+    if lock is None:
+        return
+    try:
+        left = EngineRun.attach(folder.engine)
+        if left:
+            spec = folder.read_spec()
+            asyncio.run(left.end((spec.limits if spec else Limits()).term_grace_s))
+            left.close()
+            written = folder.read_status()
+            if written:
+                folder.write_status(written.model_copy(update={"state": "stopped", "pid": None, "reason": None}))
+    finally:
+        os.close(lock)
+
+
+def _follow(folder: Folder, offset: int, on_event: OnEvent) -> int:
+    events, offset = folder.events_after(offset)
+    for event in events:
+        on_event(event)
+    return offset
+
+
+def restart(name: str, on_event: OnEvent = _ignore) -> Deployment:
+    """Drain, stop and start again; a stopped server, or one without a supervisor, is started as it was.
+
+    Raises:
+        UnknownNameError: nothing of that name was ever served.
+        StartFailedError: it did not become ready again.
+    """
+    folder = store.folder_of(name)
+    spec = folder.read_spec()
+    if spec is None:
+        raise InputError(f"what {name!r} served is not known any more", "serve it again.")
+    if folder.supervisor_pid() is None:
+        preflight.check_port(spec.host, spec.port)
+        return start_spec(spec, on_event)
+    offset = folder.events_end()
+    control.ask(folder.path, daemon.CONTROL, {"op": "restart"}, ASK_S)
+    deadline = time.monotonic() + spec.limits.drain_s + spec.limits.load_cap_s + EXTRA_S
+    while time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        events, offset = folder.events_after(offset)
+        for event in events:
+            on_event(event)
+        whats = [event.what for event in events]
+        if "ready" in whats:
+            return status(name)
+        if "fatal" in whats or folder.supervisor_pid() is None:
+            now = status(name)
+            raise StartFailedError(f"{name} did not start again: {now.reason}", f"log: {log_path(name)}")
+    raise StartFailedError(f"{name} was not ready again in time", f"log: {log_path(name)}")
+
+
+def log_path(name: str) -> Path:
+    """The engine's log file (rotated: ``.1`` is the one before)."""
+    return Folder(name).engine / "engine.log"

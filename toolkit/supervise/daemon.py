@@ -1,0 +1,140 @@
+"""The supervisor as a process: lock, listen, own the engine, answer the control socket, leave nothing behind.
+
+``python -m toolkit.supervise.daemon NAME`` serves what the name's ``spec.json`` says; `serve` is the same inside
+a caller's own process (the foreground).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from toolkit.backends.base import named
+from toolkit.errors import InputError, SelfhostError, StartFailedError
+from toolkit.supervise import control, keys, preflight
+from toolkit.supervise.store import Folder, Spec
+from toolkit.supervise.supervisor import Supervisor
+from toolkit.types import Deployment, Event
+
+CONTROL = "control.sock"
+
+
+async def serve(
+    spec: Spec, on_event: Callable[[Event], None], on_tick: Callable[[Deployment], None] | None = None
+) -> Deployment:
+    """Own one served name until it is stopped; the last status.
+
+    SIGTERM, SIGINT and SIGHUP ask for a stop that drains; a second one does not wait for requests.
+
+    Raises:
+        InputError: another supervisor owns the name, the port is taken, or the key is not usable.
+        StartFailedError: the first start failed for good.
+    """
+    folder = Folder(spec.name)
+    folder.create()
+    lock = folder.lock()
+    if lock is None:
+        pid = folder.supervisor_pid()
+        raise InputError(
+            f"{spec.name!r} is already served by supervisor pid {pid}", "stop it first, or choose another name."
+        )
+    try:
+        final = await _own(spec, folder, on_event, on_tick)
+    finally:
+        os.close(lock)
+    if final.state == "fatal":
+        raise StartFailedError(f"{spec.name} did not start: {final.reason}", f"log: {folder.engine}/engine.log")
+    return final
+
+
+async def _own(
+    spec: Spec,
+    folder: Folder,
+    on_event: Callable[[Event], None],
+    on_tick: Callable[[Deployment], None] | None,
+) -> Deployment:
+    accepted = keys.read_keys(Path(spec.key_file)) if spec.key_file else keys.Keys(())
+    keys.check_bind(spec.host, bool(accepted))
+    supervisor = Supervisor(spec, folder, named(spec.plan.backend), accepted, on_event)
+    try:
+        await supervisor.proxy.open(spec.host, spec.port)
+    except OSError:
+        await asyncio.to_thread(preflight.check_port, spec.host, spec.port)
+        raise
+    folder.write_spec(spec)
+    server = control.Server(folder.path, CONTROL, lambda request: _answer(supervisor, request))
+    await server.open()
+    _on_signals(supervisor)
+    ticking = asyncio.create_task(_tick(supervisor, on_tick)) if on_tick else None
+    supervisor.ask("run")
+    try:
+        final = await supervisor.run(until_first_failure=True)
+    finally:
+        if ticking:
+            ticking.cancel()
+        await server.close()
+        await supervisor.proxy.close()
+    final = final.model_copy(update={"supervisor_pid": None})
+    folder.write_status(final)
+    return final
+
+
+async def _tick(supervisor: Supervisor, on_tick: Callable[[Deployment], None]) -> None:
+    while True:
+        await asyncio.sleep(1)
+        on_tick(supervisor.view())
+
+
+def _on_signals(supervisor: Supervisor) -> None:
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        if asked:
+            supervisor.hurry()
+        asked = True
+        supervisor.ask("stop")
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+
+
+async def _answer(supervisor: Supervisor, request: dict[str, Any]) -> dict[str, Any]:
+    """The control socket: ``status``, ``stop`` (``now`` skips the drain), ``restart``."""
+    match request.get("op"):
+        case "stop":
+            supervisor.ask("stop")
+            if request.get("now"):
+                supervisor.hurry()
+        case "restart":
+            supervisor.ask("restart")
+        case "status":
+            pass
+        case other:
+            return {"error": f"unknown op {other!r}"}
+    return supervisor.view().model_dump(mode="json", by_alias=True)
+
+
+def main() -> int:
+    """Serve the named spec; one line on stderr and an exit status when that fails."""
+    try:
+        spec = Folder(sys.argv[1]).read_spec()
+        if spec is None:
+            raise InputError(f"nothing is known about {sys.argv[1]!r}")
+        asyncio.run(serve(spec, lambda _: None))
+    except SelfhostError as error:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{error.message}\n")
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""What users talk to: an allow-list in front of the engine, streaming byte for byte, never buffering an answer.
+
+A client that goes away cancels its request upstream. An engine that dies mid-way ends a started event stream
+with one SSE ``error`` event, any other started answer by cutting the connection, and a request without a first
+byte with a JSON error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict
+
+from toolkit.supervise import page
+from toolkit.supervise.admission import Gate, RefusedError
+from toolkit.supervise.keys import Keys
+from toolkit.supervise.metrics import Metrics
+from toolkit.types import Deployment
+
+POST_PATHS = frozenset(
+    f"/v1/{p}" for p in ("chat/completions", "completions", "embeddings", "responses", "messages", "rerank", "score")
+)
+"""OpenAI's generating paths, and the ones vLLM and llama-server share with other APIs."""
+MODELS = "/v1/models"
+BODY_MAX_BYTES = 64 * 2**20
+BODY_TIMEOUT_S = 60.0
+MODELS_TIMEOUT_S = 10.0
+RETRY_AFTER_CRASH_S = 5
+
+_HOP_BY_HOP = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"),
+        *("transfer-encoding", "upgrade"),
+    )
+)
+_NOT_FORWARDED = _HOP_BY_HOP | {"host", "authorization", "content-length", "expect", "x-api-key"}
+_UPSTREAM_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class _ClientGoneError(Exception):
+    """The user's connection broke while we wrote to it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the engine listens, and the key it wants."""
+
+    base_url: str
+    session: aiohttp.ClientSession
+    key: str | None
+
+
+class Proxy:
+    """The HTTP face of one served name."""
+
+    def __init__(self, gate: Gate, keys: Keys, metrics: Metrics, view: Callable[[], Deployment]) -> None:
+        self.gate = gate
+        self.target: Target | None = None
+        self.streamed_bytes = 0
+        self.successes = 0
+        self._keys = keys
+        self._metrics = metrics
+        self._view = view
+        self._runner: web.ServerRunner | None = None
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=2.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, backlog=1024).start()
+
+    async def close(self) -> None:
+        """Stop listening; what is still open is cut."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/livez":
+            return web.Response(text="ok\n")
+        if request.path == "/readyz":
+            return self._readiness()
+        if not self._keys.accept(request.headers.get("Authorization")):
+            return failure(401, "a valid API key is needed", "invalid_api_key")
+        return await self._route(request)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        generates = request.path in POST_PATHS
+        lists = request.path == MODELS or request.path.startswith(MODELS + "/")
+        if not generates and not lists and request.path not in ("/", "/metrics"):
+            return failure(404, f"no such path: {request.path}", "not_found")
+        allowed = ("POST",) if generates else ("GET", "HEAD")
+        if request.method not in allowed:
+            message = f"{request.path} takes {allowed[0]}"
+            return failure(405, message, "method_not_allowed", {"Allow": ", ".join(allowed)})
+        if generates:
+            return await self._generate(request)
+        return await self._models(request) if lists else self._about(request)
+
+    def _readiness(self) -> web.Response:
+        state = self._view().state
+        return web.json_response({"state": state}, status=200 if self.gate.is_open else 503)
+
+    def _about(self, request: web.BaseRequest) -> web.Response:
+        if request.path == "/":
+            return web.Response(text=page.render(self._view()), content_type="text/html")
+        self._metrics.in_flight.set(self.gate.active)
+        self._metrics.queued.set(self.gate.queued)
+        return web.Response(
+            body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The model list is no work for the engine: it takes no place."""
+        if not self.gate.is_open or self.target is None:
+            return self._unavailable()
+        try:
+            return await asyncio.wait_for(self._relay(request, self.target, b"", count=False), MODELS_TIMEOUT_S)
+        except TimeoutError:
+            return failure(503, "the engine does not answer", "engine_unavailable", _retry(RETRY_AFTER_CRASH_S))
+
+    async def _generate(self, request: web.BaseRequest) -> web.StreamResponse:
+        begun = time.monotonic()
+        try:
+            body = await asyncio.wait_for(_read(request), BODY_TIMEOUT_S)
+            if body is None:
+                return failure(413, f"a request may have {BODY_MAX_BYTES:,} bytes", "request_too_large")
+            await self.gate.enter()
+        except TimeoutError:
+            return failure(408, "the request did not arrive in time", "request_timeout")
+        except RefusedError as refused:
+            self._metrics.answered(refused.status)
+            kind = "rate_limit_exceeded" if refused.status == 429 else "engine_unavailable"
+            return failure(refused.status, refused.message, kind, _retry(refused.retry_after_s))
+        try:
+            if self.target is None:
+                return self._unavailable()
+            response = await self._relay(request, self.target, body, count=True, begun=begun)
+            self._metrics.answered(response.status)
+            return response
+        finally:
+            self.gate.leave()
+
+    def _unavailable(self) -> web.Response:
+        status = self._view()
+        why = f"the server is {status.state}" + (f": {status.reason}" if status.reason else "")
+        return failure(503, why, "engine_unavailable", _retry(RETRY_AFTER_CRASH_S))
+
+    async def _relay(
+        self, request: web.BaseRequest, target: Target, body: bytes, *, count: bool, begun: float = 0.0
+    ) -> web.StreamResponse:
+        """Pass a request on and its answer back."""
+        headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _NOT_FORWARDED)
+        if target.key:
+            headers["Authorization"] = f"Bearer {target.key}"
+        response: web.StreamResponse | None = None
+        last = b""
+        try:
+            async with target.session.request(
+                request.method,
+                target.base_url + request.path_qs,
+                data=body or None,
+                headers=headers,
+                allow_redirects=False,
+            ) as upstream:
+                response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
+                for key, value in upstream.headers.items():
+                    if key.lower() not in _HOP_BY_HOP:
+                        response.headers.add(key, value)
+                await _to_client(response.prepare(request))
+                before = begun
+                async for chunk in upstream.content.iter_any():
+                    await _to_client(response.write(chunk))
+                    self.streamed_bytes += len(chunk)
+                    last = chunk
+                    if count:
+                        now = time.monotonic()
+                        (self._metrics.ttft_s if before is begun else self._metrics.itl_s).observe(now - before)
+                        before = now
+                await _to_client(response.write_eof())
+        except _ClientGoneError:
+            return response or web.Response(status=499)
+        except _UPSTREAM_ERRORS:
+            return await self._broken(request, response, last)
+        if count:
+            self._metrics.e2e_s.observe(time.monotonic() - begun)
+            self.successes += response.status < 400
+        return response
+
+    async def _broken(
+        self, request: web.BaseRequest, response: web.StreamResponse | None, last: bytes
+    ) -> web.StreamResponse:
+        """The engine died under this request: say so in whatever way is still open."""
+        message = "the engine stopped while it worked on this request; try again"
+        if response is None or not response.prepared:
+            return failure(502, message, "engine_failed", _retry(RETRY_AFTER_CRASH_S))
+        if response.content_type == "text/event-stream":
+            gap = b"" if last.endswith(b"\n\n") or not last else b"\n\n"
+            event = b"event: error\ndata: " + _error(message, "engine_failed", 502) + b"\n\n"
+            try:
+                await _to_client(response.write(gap + event))
+                await _to_client(response.write_eof())
+            except _ClientGoneError:
+                return response
+        response.force_close()
+        if request.transport and response.content_type != "text/event-stream":
+            request.transport.abort()
+        return response
+
+
+async def _to_client(action: object) -> None:
+    """Await a write to the user, telling its failure apart from the engine's."""
+    try:
+        await action  # type: ignore[misc]  # aiohttp's coroutine types differ
+    except (ConnectionError, aiohttp.ClientConnectionError) as error:
+        raise _ClientGoneError from error
+
+
+async def _read(request: web.BaseRequest) -> bytes | None:
+    """The request's body; None when it is too large."""
+    if (request.content_length or 0) > BODY_MAX_BYTES:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > BODY_MAX_BYTES:
+            return None
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def failure(status: int, message: str, kind: str, headers: dict[str, str] | None = None) -> web.Response:
+    """An error in OpenAI's form."""
+    return web.Response(
+        status=status,
+        body=_error(message, kind, status),
+        headers={"Content-Type": "application/json", **(headers or {})},
+    )
+
+
+def _error(message: str, kind: str, status: int) -> bytes:
+    return orjson.dumps({"error": {"message": message, "type": kind, "code": status}})
+
+
+def _retry(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(int(seconds))}

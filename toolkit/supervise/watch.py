@@ -1,0 +1,116 @@
+"""Looks at a ready engine once a tick, and turns what it sees into verdicts by the rule of `liveness`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+from toolkit.backends.base import Signals
+from toolkit.supervise import liveness
+from toolkit.supervise.engine import EngineRun
+from toolkit.supervise.limits import Limits
+from toolkit.supervise.liveness import Pulse, Verdict
+from toolkit.supervise.metrics import Metrics
+from toolkit.supervise.probe import Probe
+from toolkit.supervise.proxy import Proxy
+from toolkit.types import LaunchPlan
+
+
+class Watch:
+    """The pulse of one run. Its memory outlives a change between ready and degraded."""
+
+    def __init__(
+        self,
+        run: EngineRun,
+        probe: Probe,
+        proxy: Proxy,
+        signals: Signals,
+        metrics: Metrics,
+        limits: Limits,
+        plan: LaunchPlan,
+    ) -> None:
+        self.run = run
+        self._probe = probe
+        self._proxy = proxy
+        self._signals = signals
+        self._metrics = metrics
+        self._limits = limits
+        self._health_path = plan.health_path
+        self._memory = liveness.begin(time.monotonic(), proxy.streamed_bytes)
+        self._asking: asyncio.Task[bool] | None = None
+
+    async def verdicts(self, model: str) -> AsyncGenerator[Verdict, None]:
+        """One verdict a tick, for ever."""
+        due = time.monotonic() + self._limits.tick_s
+        try:
+            while True:
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                due = max(due, time.monotonic() - self._limits.tick_s) + self._limits.tick_s
+                pulse = await self._look()
+                self._memory, verdict = liveness.judge(
+                    self._memory, pulse, self._limits, unhealthy_means_dead=self._signals.unhealthy_means_dead
+                )
+                self._metrics.stalled_s.set(self._memory.stalled_s)
+                if verdict == "probe" and self._asking is None:
+                    self._asking = asyncio.create_task(self._ask(model))
+                yield verdict
+        finally:
+            if self._asking:
+                self._asking.cancel()
+                self._asking = None
+
+    def why(self, verdict: Verdict) -> str:
+        """A verdict in words."""
+        if verdict == "dead":
+            return "dead: the engine reports itself failed (503)"
+        if self._memory.probe_failures >= self._limits.probe_failures:
+            return f"hung: idle, and {self._memory.probe_failures} times no token when asked for one"
+        return f"{'hung' if verdict == 'hung' else 'slow'}: busy without progress for {self._memory.stalled_s:.1f} s"
+
+    async def _ask(self, model: str) -> bool:
+        begun = time.monotonic()
+        answered = await self._probe.token(model, self._limits.probe_timeout_s)
+        self._metrics.probe_s.observe(time.monotonic() - begun)
+        return answered
+
+    async def _look(self) -> Pulse:
+        limit = self._limits.health_timeout_s
+        health, series, log = await asyncio.gather(
+            self._probe.health(self._health_path, limit), self._probe.metrics(limit), self.run.log_state()
+        )
+        self._metrics.dropped.set(float(log.get("dropped_log_bytes", 0)))
+        self._count(series)
+        asked: Literal["answered", "failed"] | None = None
+        if self._asking and self._asking.done():
+            asked = "answered" if self._asking.result() else "failed"
+            self._asking = None
+        return Pulse(
+            now_s=time.monotonic(),
+            alive=self.run.alive(),
+            in_flight=self._proxy.gate.active,
+            queued_in_engine=_sum(series, self._signals.busy_gauges),
+            counters=_picked(series, self._signals.progress_counters),
+            streamed_bytes=self._proxy.streamed_bytes,
+            health=health,
+            probe=asked,
+        )
+
+    def _count(self, series: dict[str, float] | None) -> None:
+        for kind, name in (
+            ("prompt", self._signals.prompt_tokens_counter),
+            ("output", self._signals.output_tokens_counter),
+        ):
+            if series and name in series:
+                self._metrics.engine_count(kind, series[name])
+
+
+def _sum(series: dict[str, float] | None, names: tuple[str, ...]) -> float | None:
+    found = [series[n] for n in names if n in series] if series else []
+    return sum(found) if found else None
+
+
+def _picked(series: dict[str, float] | None, names: tuple[str, ...]) -> tuple[float, ...] | None:
+    found = tuple(series[n] for n in names if n in series) if series else ()
+    return found or None
