@@ -514,7 +514,7 @@ class Level(Frozen):
     steady_output_tok_s: float | None = None
     """Closed loop: length of, and output tokens/s in, the window in which all users were busy."""
     client_lag_s: Stat | None = None
-    """User stamp − kernel stamp of each token segment: the client's own lateness."""
+    """User stamp − kernel stamp, the greatest of each request: the client's own lateness."""
     client_busy: float | None = None
     """CPU share of the busiest load process, 0…1 of one core."""
     slo_met: bool | None = None
