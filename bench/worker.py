@@ -27,6 +27,8 @@ from bench.wire import BrokenReplyError, Reply
 
 SAMPLE_S = 0.25
 WATCH_S = 0.05
+TIMER_S = 0.0012
+EXACT_RATE = 80.0
 _S = 1_000_000_000
 
 
@@ -41,7 +43,7 @@ class Phase:
         self.start_ns = self.measure_ns = self.end_ns = 0
         self.quota: int | None = None
         self.part, self.parts = 0, 1
-        self.ready = self.busy = self.unsent = 0
+        self.ready = self.busy = self.unsent = self.turn = 0
         self.idle_users: list[LoadState] = []
         self.backlog: deque[int] = deque()
         self.scheduling = not self.closed_loop
@@ -87,7 +89,8 @@ class Worker:
         self._head = _head(spec)
         self._key = os.environ.get(spec["api_key_env"] or "") or None
         self._prompts = [_Prompt(line) for line in Path(spec["prompts"]).read_bytes().splitlines()]
-        self._rows = (Path(spec["work_dir"]) / f"rows-{os.getpid()}.jsonl").open("wb", buffering=1 << 20)
+        self._folder = Path(spec["work_dir"])
+        self._rows: Any = None
         self._clock = Clock()
         self._next: AsyncResult = AsyncResult()
         self._parked = 0
@@ -109,6 +112,7 @@ class Worker:
         limit = perf_counter_ns() + 5 * _S
         while self._parked < self._runner.user_count and perf_counter_ns() < limit:
             gevent.sleep(0.002)
+        self._open_rows(order["level"])
         phase = self._phase = Phase(order)
         phase.busy = users = self._parked
         slot, self._next, self._parked = self._next, AsyncResult(), 0
@@ -120,6 +124,14 @@ class Worker:
         self._runner.send_message("bench-armed", {"phase": order["phase"], "users": users})
         if users == 0:
             self._idle(phase)
+
+    def _open_rows(self, level: int) -> None:
+        """A file for each level and process, so that a level can be read as soon as it is over."""
+        path = self._folder / f"rows-{level}-{os.getpid()}.jsonl"
+        if self._rows is None or self._rows.name != str(path):
+            if self._rows is not None:
+                self._rows.close()
+            self._rows = path.open("ab", buffering=1 << 20)
 
     def go(self, order: dict[str, Any]) -> None:
         """Start the armed phase at ``start_s``, as part ``part`` of ``parts`` processes."""
@@ -144,10 +156,6 @@ class Worker:
             self._phase.go.set()
             for state in list(self._active):
                 state.connection.expire("cut")
-
-    def flush(self) -> None:
-        """Write buffered rows to disk."""
-        self._rows.flush()
 
     # --- what the users do ---
 
@@ -191,12 +199,10 @@ class Worker:
 
     def _closed_loop(self, state: LoadState, phase: Phase) -> None:
         state.failures = 0
-        free_ns = phase.start_ns
         while phase.may_send():
-            self._request(state, phase, free_ns)
+            self._request(state, phase, perf_counter_ns())
             if state.failures:  # a server that refuses at once is not hammered
                 gevent.sleep(min(1.0, 0.05 * 2 ** min(state.failures, 5), max(0.0, _until(phase.end_ns))))
-            free_ns = perf_counter_ns()
 
     def _open_loop(self, state: LoadState, phase: Phase) -> None:
         while True:
@@ -224,7 +230,7 @@ class Worker:
                 continue
             if phase.quota is not None and at >= phase.measure_ns:
                 phase.quota -= 1
-            if phase.stop.wait(max(0.0, _until(at))):
+            if self._wait_until(at, phase):
                 break
             if phase.idle_users:
                 state = phase.idle_users.pop()
@@ -240,12 +246,26 @@ class Worker:
             state.wake.set()
         phase.idle_users = []
 
+    def _wait_until(self, at: int, phase: Phase) -> bool:
+        """Wait for a send time; True when the phase was stopped first.
+
+        Timers wake up to a millisecond late. The last one is waited out in turns of the event loop, as long as
+        that costs little: at most a tenth of a core.
+        """
+        exact = phase.order["rate"] / phase.parts <= EXACT_RATE
+        if phase.stop.wait(max(0.0, _until(at) - exact * TIMER_S)):
+            return True
+        while exact and perf_counter_ns() < at:
+            gevent.sleep(0)
+        return phase.over
+
     # --- one request ---
 
     def _request(self, state: LoadState, phase: Phase, scheduled_ns: int) -> None:
         number = self._serial * phase.parts + phase.part
+        prompt = self._prompts[(phase.turn * phase.parts + phase.part) % len(self._prompts)]
         self._serial += 1
-        prompt = self._prompts[number % len(self._prompts)]
+        phase.turn += 1
         answer = state.answer = Answer(prompt.asked)
         reply = Reply(answer.event, self._reply_bytes)
         payload = prompt.payload(self._head, self._key, self._nonce(number))
@@ -279,13 +299,13 @@ class Worker:
             "warmup": warmup,
             "worker": phase.part,
             "prompt_id": prompt.id,
-            "scheduled_s": (scheduled_ns - epoch) // 1000 / 1e6,
-            "sent_s": (connection.sent_ns - epoch) // 1000 / 1e6,
+            "scheduled_s": _since(connection.sent_ns if phase.closed_loop else scheduled_ns, epoch),
+            "sent_s": _since(connection.sent_ns, epoch),
             "first_byte_s": _since(connection.first_byte_ns, epoch),
             "first_token_s": _since(tokens[0] if tokens else None, epoch),
             "first_answer_s": _since(answer.first_answer, epoch),
             "token_s": [(stamp - epoch) // 1000 / 1e6 for stamp in tokens],
-            "end_s": (connection.last_ns - epoch) // 1000 / 1e6,
+            "end_s": _since(connection.last_ns, epoch),
             "lag_s": None if connection.lag_ns is None else connection.lag_ns // 1000 / 1e6,
             "shared": answer.shared,
             "stamps": "user" if connection.lag_ns is None else "kernel",
@@ -338,7 +358,8 @@ class Worker:
                 os._exit(1)  # whoever drives us has died
             self._clock.check()
             self._sample()
-            self._rows.flush()
+            if self._rows is not None:
+                self._rows.flush()
 
     def _sample(self) -> None:
         ttft_s, self._ttft_s = self._ttft_s[-500:], []

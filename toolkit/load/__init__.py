@@ -1,1 +1,1 @@
-"""See the module list in README.md."""
+"""The load test: drives Locust as a child process, reads its rows, computes metrics and judges them."""

@@ -24,8 +24,8 @@ CUT = "cut"
 class Row:
     """One request.
 
-    ``scheduled_s`` is when the load model wanted it sent (closed loop: when the user was free), ``sent_s`` just
-    before the bytes left. ``first_byte_s`` is the first byte of the reply, ``first_token_s`` the first token of
+    ``scheduled_s`` is when an open loop wanted it sent (closed loop: the same as ``sent_s``), ``sent_s`` just
+    before its first byte left. ``first_byte_s`` is the first byte of the reply, ``first_token_s`` the first token of
     any kind, ``first_answer_s`` the first that is not reasoning; ``token_s`` every token event, ``end_s`` the end
     of the reply or of the attempt. Absent times are None.
     """
@@ -43,7 +43,7 @@ class Row:
     token_s: tuple[float, ...]
     end_s: float
     lag_s: float | None
-    """Greatest user stamp − kernel stamp of its token events; None where there are no kernel stamps."""
+    """Greatest user stamp − kernel stamp of its reads; None where there are no kernel stamps."""
     shared: int
     """Token events that arrived in one read with another and share its stamp."""
     stamps: Literal["kernel", "user"]
@@ -89,9 +89,9 @@ def read_rows(file: Path) -> Iterator[Row]:
                     raise InputError(f"{file}: line {number} is not a request row ({error})") from error
 
 
-def write_rows(file: Path, rows: Iterable[Row]) -> None:
-    """Write rows, one JSON object a line."""
-    with file.open("wb") as out:
+def append_rows(file: Path, rows: Iterable[Row]) -> None:
+    """Add rows to a file, one JSON object a line."""
+    with file.open("ab") as out:
         for row in rows:
             out.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 

@@ -1,0 +1,103 @@
+"""Small questions to the target before the load: which model, which engine, how many tokens is this text.
+
+Plain `http.client`, bounded in time and size, redirects not followed. The load itself never goes through here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from toolkit.errors import EnvironmentFailedError
+from toolkit.load.spec import Endpoint
+
+MAX_BYTES = 4 * 2**20
+_HINT = "Check that the server runs and that the address is right."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, JSON document (None when the body is none) and headers (lower case) of one reply."""
+
+    status: int
+    document: Any
+    headers: dict[str, str]
+
+    @property
+    def message(self) -> str:
+        """The server's own words about an error, at most 200 characters."""
+        error = self.document.get("error", self.document) if isinstance(self.document, dict) else self.document
+        words = error.get("message", error) if isinstance(error, dict) else error
+        return " ".join(str(words or "").split())[:200]
+
+
+class Probe:
+    """One keep-alive connection to the target."""
+
+    def __init__(self, endpoint: Endpoint, key: str | None, timeout_s: float) -> None:
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._connection: http.client.HTTPConnection
+        if endpoint.scheme == "https":
+            self._connection = http.client.HTTPSConnection(
+                endpoint.host, endpoint.port, timeout=timeout_s, context=ssl.create_default_context()
+            )
+        else:
+            self._connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
+
+    def get(self, path: str) -> Answer:
+        """GET below the base path. Raises EnvironmentFailedError when nothing answers."""
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, body: dict[str, Any]) -> Answer:
+        """POST JSON below the base path. Raises EnvironmentFailedError when nothing answers."""
+        return self._ask("POST", path, json.dumps(body).encode())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
+        watchdog = threading.Timer(self._timeout_s, self._abort)
+        watchdog.start()
+        try:
+            try:
+                return self._once(method, path, body)
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                self._connection.close()  # the kept-alive connection was closed meanwhile
+                return self._once(method, path, body)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            why = f"{type(error).__name__}: {error}" if isinstance(error, http.client.HTTPException) else error
+            raise EnvironmentFailedError(f"no answer from {self._endpoint.url}: {why}", _HINT) from error
+        finally:
+            watchdog.cancel()
+
+    def _abort(self) -> None:
+        """End a reply that drips: socket timeouts are per read, this one is for the whole."""
+        sock = self._connection.sock
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _once(self, method: str, path: str, body: bytes | None) -> Answer:
+        headers = {"Accept": "application/json", **self._headers}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        self._connection.request(method, self._endpoint.base_path + path, body=body, headers=headers)
+        response = self._connection.getresponse()
+        text = response.read(MAX_BYTES)
+        if not response.isclosed():
+            self._connection.close()  # more than anyone should say
+        try:
+            document = json.loads(text)
+        except ValueError:
+            document = None
+        return Answer(response.status, document, {k.lower(): v for k, v in response.getheaders()})

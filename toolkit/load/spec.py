@@ -1,0 +1,140 @@
+"""What a bench is asked to do: where, what load, how long. Validated; nothing here touches the network."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from toolkit.errors import InputError
+from toolkit.types import Frozen, Workload
+
+Arrival = Literal["constant", "poisson"]
+MAX_USERS = 4096
+MAX_RATE = 10_000.0
+
+
+class Endpoint(Frozen):
+    """An OpenAI-compatible server. ``base_path`` ends in the version, ``/v1``."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    base_path: str
+
+    @property
+    def authority(self) -> str:
+        """``host:port`` as a Host header wants it: brackets around IPv6, the default port left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The base URL, ending in the version."""
+        return f"{self.scheme}://{self.authority}{self.base_path}"
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def looks_like_url(text: str) -> bool:
+    """Whether a target is a URL or ``host:port``, rather than a served name."""
+    return "://" in text or "/" in text or re.search(r":\d+$", text) is not None
+
+
+def endpoint(text: str) -> Endpoint:
+    """Read a base URL, with or without ``/v1`` and with or without ``http://``.
+
+    Raises:
+        InputError: not an http URL, no host, a bad port, a query, or a secret in it.
+    """
+    whole = text if "://" in text else f"http://{text}"
+    hint = "Give the base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."
+    try:
+        parts = urlsplit(whole)
+        port = parts.port
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a URL: {error}", hint) from None
+    if parts.scheme not in _PORTS:
+        raise InputError(f"{parts.scheme!r} is not a scheme this can load: http and https are", hint)
+    if parts.username or parts.password:
+        raise InputError("the URL holds a user name or password", "Put a key into an environment variable instead.")
+    if not parts.hostname or parts.query or parts.fragment or any(c.isspace() for c in whole):
+        raise InputError(f"{text!r} is not a base URL", hint)
+    if port == 0:
+        raise InputError(f"{text!r}: port 0 is not a port", hint)
+    path = parts.path.rstrip("/")
+    for tail in ("/chat/completions", "/completions"):
+        path = path.removesuffix(tail)
+    if not re.search(r"/v\d+\w*$", path):
+        path += "/v1"
+    scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
+    return Endpoint(scheme=scheme, host=parts.hostname, port=port or _PORTS[scheme], base_path=path)
+
+
+class LoadLevel(Frozen):
+    """One load: so many users in a closed loop, or so many requests per second in an open one."""
+
+    concurrency: int | None = Field(default=None, ge=1, le=MAX_USERS)
+    rate: float | None = Field(default=None, gt=0, le=MAX_RATE)
+
+    @model_validator(mode="after")
+    def _one(self) -> LoadLevel:
+        if (self.concurrency is None) == (self.rate is None):
+            raise ValueError("a level has a concurrency or a rate")
+        return self
+
+    @property
+    def label(self) -> str:
+        """``4 users`` or ``2.5 requests/s``."""
+        if self.concurrency is not None:
+            return f"{self.concurrency} user{'' if self.concurrency == 1 else 's'}"
+        return f"{self.rate:g} requests/s"
+
+
+class TimeLimits(Frozen):
+    """Seconds: to connect, between two reads of one reply, for a whole request."""
+
+    connect_s: float = Field(default=10, gt=0)
+    stall_s: float = Field(default=60, gt=0)
+    request_s: float = Field(default=300, gt=0)
+
+
+class BenchSpec(Frozen):
+    """One bench. ``warmup_s`` and ``duration_s`` are per level.
+
+    ``api_key_env`` names the environment variable that holds the key; the key itself is in no file. ``ignore_eos``
+    and ``prompt_cache`` None mean: what suits the engine that answers (asked lengths are forced where it can;
+    its cache is left alone).
+    """
+
+    endpoint: Endpoint
+    target: str
+    """As the user named it."""
+    model: str | None = None
+    workload: Workload
+    levels: tuple[LoadLevel, ...] = Field(min_length=1)
+    arrival: Arrival = "constant"
+    duration_s: float = Field(default=30, gt=0, le=86_400)
+    warmup_s: float = Field(default=5, ge=0, le=3600)
+    max_requests: int | None = Field(default=None, ge=1)
+    """Measured requests per level at most."""
+    max_in_flight: int = Field(default=512, ge=1, le=MAX_USERS)
+    """Open loop: requests running at once at most; the others wait and their delay counts."""
+    slo: str | None = None
+    max_failed_share: float = Field(default=0.01, ge=0, le=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    processes: int = Field(default=1, ge=1, le=64)
+    api_key_env: str | None = None
+    ignore_eos: bool | None = None
+    prompt_cache: bool | None = None
+    limits: TimeLimits = TimeLimits()
+    command: str = ""
+    engine: dict[str, Any] = {}
+    model_file: dict[str, Any] = {}
+
+    def users(self, level: LoadLevel) -> int:
+        """How many Locust users a level needs."""
+        return level.concurrency or self.max_in_flight
