@@ -444,6 +444,8 @@ class Deployment(Document):
     uptime_s: float | None = None
     in_flight: int = 0
     queued: int = 0
+    output_tok_s: float | None = None
+    """Tokens per second over the last look at the engine's own counter; None where it has none."""
     served_name: str = ""
     reason: str | None = None
     """Why it is in this state, where that needs words."""

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show the state of served models."),
     "logs": ("logs", "Show a served model's log."),
     "stop": ("stop", "Stop a served model."),
+    "restart": ("restart", "Restart a served model."),
     "bench": ("bench", "Load-test an endpoint and write the report."),
     "cost": ("cost", "Real dollars per million tokens, beside API prices."),
     "gpus": ("gpus", "Browse the GPU profiles."),

@@ -100,6 +100,7 @@ class Supervisor:
             uptime_s=None if ready is None else round(time.monotonic() - ready, 3),
             in_flight=self.gate.active,
             queued=self.gate.queued,
+            output_tok_s=self._watch.output_tok_s if self._watch and ready is not None else None,
             served_name=self._model_name,
             reason=self._reason,
             effective_config=launch.effective_config(self._spec, self._limits),

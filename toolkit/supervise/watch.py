@@ -40,6 +40,8 @@ class Watch:
         self._health_path = plan.health_path
         self._memory = liveness.begin(time.monotonic(), proxy.streamed_bytes)
         self._asking: asyncio.Task[bool] | None = None
+        self._output: tuple[float, float] | None = None
+        self.output_tok_s: float | None = None
 
     async def verdicts(self, model: str) -> AsyncGenerator[Verdict, None]:
         """One verdict a tick, for ever."""
@@ -104,6 +106,13 @@ class Watch:
         ):
             if series and name in series:
                 self._metrics.engine_count(kind, series[name])
+                if kind == "output":
+                    self._rate(time.monotonic(), series[name])
+
+    def _rate(self, now_s: float, total: float) -> None:
+        if self._output and now_s > self._output[0]:
+            self.output_tok_s = round((total - self._output[1]) / (now_s - self._output[0]), 2)
+        self._output = (now_s, total)
 
 
 def _sum(series: dict[str, float] | None, names: tuple[str, ...]) -> float | None:

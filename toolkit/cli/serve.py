@@ -1,0 +1,97 @@
+"""`selfhost serve`: launch a model under supervision, in the foreground or detached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from toolkit.cli import options as o
+
+if TYPE_CHECKING:
+    from toolkit.types import LaunchPlan
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def serve(
+    model: str | None = typer.Argument(None, help="Profile name, a .gguf file, a folder, or a launch_plan file."),
+    backend: str = typer.Option("auto", help="auto, vllm, llama-server, llama-cpp-python or command."),
+    name: str | None = typer.Option(None, help="What status, logs and stop call it. Default: the served name."),
+    served_name: str | None = typer.Option(None, help="The model's name in the API. Default: from the model."),
+    host: str = typer.Option("127.0.0.1", help="Address to listen on; any but loopback needs a key file."),
+    port: int = typer.Option(8000, min=0, max=65535, help="Port to listen on; 0 picks a free one."),
+    api_key_file: Path | None = typer.Option(None, help="File of mode 600 with one API key a line."),
+    detach: bool = typer.Option(False, "--detach", help="Return when it is ready and leave it running."),
+    config: Path | None = typer.Option(None, help="TOML file with limits in a table [supervise]."),
+    cmd: str | None = typer.Option(None, help="With --backend command: the words to run; {port} is filled in."),
+    health_path: str = typer.Option("/health", help="With --backend command: path that answers 200 when up."),
+    context: o.Context = None,
+    concurrency: o.Concurrency = 4,
+    gpu: o.Gpu = None,
+    vram_gib: o.VramGib = None,
+    quant: o.Quant = None,
+    kv_dtype: o.KvDtype = None,
+    gpu_layers: o.GpuLayers = None,
+    as_json: o.Json = False,
+) -> None:
+    """Launch a model under supervision."""
+    from toolkit.cli.output import emit, note
+    from toolkit.supervise import api, limits
+
+    known = limits.from_toml(config) if config else limits.Limits()
+    sizes: dict[str, Any] = {
+        "context": context,
+        "concurrency": concurrency,
+        "gpu": gpu,
+        "vram_gib": vram_gib,
+        "quant": quant,
+        "kv_dtype": kv_dtype,
+        "gpu_layers": gpu_layers,
+    }
+    plan = _plan(model, backend, cmd, served_name or name, health_path, sizes)
+    spec = api.check(plan, name=name or plan.served_name, host=host, port=port, limits=known, key_file=api_key_file)
+    for reason in plan.reasons:
+        note(f"  {reason}")
+    if detach:
+        from toolkit.cli.events import line
+
+        final = api.start_spec(spec, lambda event: note(line(event)))
+        note(f"ready at {final.base_url} — stop it with: selfhost stop {spec.name}")
+    else:
+        from toolkit.cli.events import Live
+
+        live = Live(spec.name)
+        final = api.run_foreground(spec, live.event, live.tick)
+    if as_json:
+        emit(final)
+
+
+def _plan(
+    model: str | None, backend: str, cmd: str | None, served_name: str | None, health_path: str, sizes: dict[str, Any]
+) -> LaunchPlan:
+    """The launch plan of a model, or of a command of the user's own."""
+    from toolkit.errors import InputError
+
+    if (backend == "command") != (cmd is not None):
+        raise InputError(
+            "a command needs the backend `command`, and the other way round",
+            "selfhost serve --backend command --cmd 'prog --port {port}' --served-name NAME",
+        )
+    if cmd is not None:
+        from toolkit.backends.command import plan_for
+
+        path = Path(model).expanduser() if model else None
+        return plan_for(
+            cmd,
+            served_name=served_name or (path.stem if path else "command"),
+            model_path=str(path.resolve()) if path and path.exists() else model,
+            health_path=health_path,
+        )
+    if model is None:
+        raise InputError("no model was named", "selfhost models lists the known ones.")
+    from toolkit.cli.pipeline import launch_plan_for
+
+    return launch_plan_for(model, backend=backend, served_name=served_name, **sizes)
