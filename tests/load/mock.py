@@ -24,6 +24,7 @@ class Mock:
         assert self._child.stdout is not None
         self.port = int(self._child.stdout.readline().split()[1])
         self.url = f"http://127.0.0.1:{self.port}"
+        self.pid = self._child.pid
 
     def __enter__(self) -> Mock:
         return self
