@@ -43,7 +43,9 @@ class UnknownNameError(InputError):
     """A name that no record has; ``nearest`` lists close spellings, best first."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], hint: str | None = None) -> None:
+        self.what = what
         self.name = name
+        self.advice = hint
         self.nearest = nearest(name, known)
         guess = f"did you mean {' or '.join(self.nearest)}?" if self.nearest else None
         super().__init__(f"unknown {what} {name!r}", " ".join(p for p in (guess, hint) if p) or None)

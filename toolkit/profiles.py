@@ -4,7 +4,7 @@ Two folders of one layout are read, the shipped one and the user's (`paths.user_
 replaces the shipped one of the same name, or adds a new one::
 
     gpus/*.toml              tables [[gpu]]
-    prices/*.toml            tables [[gpu_price]]
+    prices/*.toml            tables [[gpu_price]], [[api_model]], [[vcpu_price]]
     models/NAME.toml         one record a file, facts first, `config` last
     workloads/NAME.toml      one record a file
 
@@ -19,7 +19,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -29,7 +29,7 @@ from pydantic_core import to_json
 
 from toolkit import paths
 from toolkit.errors import InputError, ProfileError, UnknownNameError, fold, nearest
-from toolkit.types import Gpu, GpuPrice, ModelProfile, Sourced, Workload
+from toolkit.types import ApiModel, Gpu, GpuPrice, ModelProfile, Sourced, VcpuPrice, Workload
 
 MAX_BYTES = 2**20
 """A profile file is a few kB; a larger one is not a profile."""
@@ -64,15 +64,22 @@ GPUS = _Kind("gpus", "GPU", Gpu, "gpu", gpu_key)
 MODELS = _Kind("models", "model", ModelProfile)
 WORKLOADS = _Kind("workloads", "workload", Workload)
 PRICES = _Kind("prices", "price", GpuPrice, "gpu_price")
+API_MODELS = _Kind("prices", "API model", ApiModel, "api_model")
+VCPU_PRICES = _Kind("prices", "machine price", VcpuPrice, "vcpu_price")
+KINDS: tuple[_Kind[Any], ...] = (GPUS, MODELS, WORKLOADS, PRICES, API_MODELS, VCPU_PRICES)
 
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
-    """A record that was found but not validated. ``table`` is None while its file has not been read."""
+    """A record that was found but not validated. ``table`` is None while its file has not been read.
+
+    ``replaced`` is the shipped record it stands for; what that one is also called still leads here.
+    """
 
     name: str
     file: Path
     table: dict[str, Any] | None = None
+    replaced: _Entry | None = None
 
 
 def gpus() -> dict[str, Gpu]:
@@ -131,9 +138,19 @@ def gpu_prices_for(name: str) -> tuple[GpuPrice, ...]:
     return tuple(price for price in gpu_prices() if gpu_key(price.gpu) == wanted)
 
 
+def api_models() -> dict[str, ApiModel]:
+    """Every hosted model that has a short name here. Raises ProfileError as `gpus` does."""
+    return _every(API_MODELS)
+
+
+def vcpu_price() -> VcpuPrice:
+    """The price of a cloud machine without a GPU. Raises as `gpu` does."""
+    return _one(VCPU_PRICES, "cloud-vcpu")
+
+
 def write_schemas(folder: Path) -> None:
     """Write the JSON Schema of each kind of record to ``folder``, for editors that check TOML."""
-    for kind in (GPUS, MODELS, WORKLOADS, PRICES):
+    for kind in KINDS:
         stem = kind.tables or kind.folder.removesuffix("s")
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **kind.type.model_json_schema()}
         text = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
@@ -182,7 +199,7 @@ def _names(kind: _Kind[Any], roots: Roots) -> dict[str, _Entry]:
             twin = own.setdefault(kind.key(entry.name), entry)
             if twin is not entry:
                 raise ProfileError(entry.file, entry.name, f"this name is taken by {twin.name} in {twin.file.name}")
-        result |= own
+        result |= {key: replace(entry, replaced=result.get(key)) for key, entry in own.items()}
     return result
 
 
@@ -200,7 +217,9 @@ def _spellings(entry: _Entry) -> list[str]:
     """What a record says it is also called, before it is validated: only text is taken."""
     table = entry.table if entry.table is not None else _head(entry.file)
     aliases = table.get("aliases")
-    return [s for s in (*(aliases if isinstance(aliases, list) else ()), table.get("hub_id")) if isinstance(s, str)]
+    said = (*(aliases if isinstance(aliases, list) else ()), table.get("hub_id"))
+    own = [text for text in said if isinstance(text, str)]
+    return own + _spellings(entry.replaced) if entry.replaced else own
 
 
 def _files(kind: _Kind[Any], root: Path) -> Iterator[_Entry]:
@@ -223,9 +242,12 @@ def _tables(kind: _Kind[Any], root: Path) -> Iterator[_Entry]:
 
 def _rows(file: Path, tables: str) -> list[dict[str, Any]]:
     content = _parsed(file, _text(file))
-    rows = content.pop(tables, [])
+    rows = content.get(tables, [])
+    known = [kind.tables for kind in KINDS if kind.folder == file.parent.name]
     for key in content:
-        raise ProfileError(file, key, f"unknown key; this file holds [[{tables}]] tables")
+        if key not in known:
+            held = " or ".join(f"[[{table}]]" for table in known)
+            raise ProfileError(file, key, f"unknown key; this file holds {held} tables")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ProfileError(file, tables, f"write each record as a [[{tables}]] table")
     return rows

@@ -137,7 +137,7 @@ def _priced(ref: str, provider: Provider, model: ModelInfo, request: Request, on
     rates = [_rates(provider, model, request, at) for at in _hours(model, on)]
     usd_in, usd_out, usd_request = (sum(column, Decimal(0)) / len(rates) for column in zip(*rates, strict=True))
     notes = []
-    if fold(ref.rpartition(":")[2]) != fold(model.id) and fold(ref) != fold(model.id):
+    if fold(ref) not in (fold(model.id), fold(f"{provider.id}:{model.id}")):
         notes.append(f"{ref} was matched to {provider.id}:{model.id}")
     if len(rates) > 1:
         notes.append("the price changes with the hour: mean over a day")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from toolkit.cost.api_prices import Request
+from toolkit.cost.split import Split
 from toolkit.errors import DeclinedError, InputError
 from toolkit.types import Basis, BenchResult, Level
 
@@ -64,6 +66,37 @@ def measured(result: BenchResult, input_share: Decimal | None = None, allow_inva
         model=result.model,
         level=load_of(level),
         notes=tuple(_warnings(result, level)),
+    )
+
+
+def stated(result: BenchResult, tok_s: float, input_share: Decimal | None = None) -> Goodput:
+    """A speed the user states in place of a bench's own; the mix and the model stay those of the bench."""
+    level = max(result.levels, key=lambda lv: lv.total_tok_s, default=None)
+    tokens = level.input_tokens + level.output_tokens if level else 0
+    if level is None or tokens == 0:
+        return replace(assumed(tok_s, input_share), model=result.model)
+    share = Decimal(level.input_tokens) / tokens if input_share is None else input_share
+    return replace(
+        assumed(tok_s, share),
+        input_share_basis="measured" if input_share is None else "assumed",
+        request=request_of(round(tokens / max(1, level.completed)), share),
+        model=result.model,
+    )
+
+
+def fitted(runs: Sequence[Goodput], split: Split, input_share: Decimal | None = None) -> Goodput:
+    """The speed at one mix, from the cost per kind of token that several measured runs gave together."""
+    share = sum((run.input_share for run in runs), Decimal(0)) / len(runs) if input_share is None else input_share
+    tokens = sum(run.request.tokens for run in runs) // len(runs)
+    return Goodput(
+        tok_s=split.goodput_tok_s(share),
+        basis="computed",
+        how=f"fitted to {len(runs)} measured shapes; the worst of them is off by {split.worst_residual:.0%}",
+        input_share=share,
+        input_share_basis="computed" if input_share is None else "assumed",
+        request=request_of(tokens, share),
+        model=runs[0].model,
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
     )
 
 

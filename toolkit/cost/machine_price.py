@@ -8,12 +8,10 @@ from decimal import Decimal
 from statistics import median
 from typing import Any
 
-from toolkit.errors import InputError, SelfhostError
-from toolkit.types import Basis, GpuPrice
+from toolkit.errors import InputError
+from toolkit.types import Basis, GpuPrice, VcpuPrice
 
-USD_PER_VCPU_HOUR = Decimal("0.05")
-"""Assumed price of a general-purpose cloud vCPU with 4 GiB: $0.10 per hour for a small 2-vCPU machine.
-An order of magnitude to make a CPU result readable in dollars, not a quotation."""
+GIVE_IT = "Give the price you pay, like 1.39/h."
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def of_gpu(name: str, prices: Sequence[GpuPrice], gpus: int = 1) -> MachinePrice
     """The median on-demand rental of that GPU over providers; InputError when no dated price is known."""
     rentals = [p for p in prices if p.gpu == name and p.kind == "on_demand"]
     if not rentals:
-        raise InputError(f"no dated rental price is known for {name}", "Give the price you pay, like 1.39/h.")
+        raise InputError(f"no dated rental price is known for {name}", GIVE_IT)
     by_provider: dict[str, list[Decimal]] = {}
     for p in rentals:
         by_provider.setdefault(p.provider, []).append(p.usd_per_hour)
@@ -49,33 +47,39 @@ def of_gpu(name: str, prices: Sequence[GpuPrice], gpus: int = 1) -> MachinePrice
 
 
 def of_machine(
-    machine: Mapping[str, Any], prices: Sequence[GpuPrice], canonical: Callable[[str], str], gpus: int | None
+    machine: Mapping[str, Any],
+    rentals: Callable[[str], Sequence[GpuPrice]],
+    vcpu: Callable[[], VcpuPrice],
+    gpus: int | None = None,
 ) -> MachinePrice:
     """The price of the machine a bench ran on, from its recorded facts.
 
-    With GPUs: the median rental of that GPU, for as many as the machine has (all are paid for). Without: an
-    assumed price per vCPU for the whole machine. ``canonical`` turns a driver's name into a GPU id.
+    With GPUs: the median rental of that GPU, for as many as the machine has (all are paid for). Without: a price
+    per vCPU for the whole machine. ``rentals`` and ``vcpu`` look prices up.
 
     Raises:
         InputError: the machine is not recorded, or its GPU has no known price.
     """
     found = machine.get("gpus") or ()
     if found:
-        name = str(found[0].get("name", ""))
-        try:
-            return of_gpu(canonical(name), prices, gpus or len(found))
-        except SelfhostError as error:
-            message = f"no dated rental price is known for this machine's {name!r}"
-            raise InputError(message, "Give the price you pay, like 1.39/h.") from error
+        return _of_driver_name(str(found[0].get("name", "")), rentals, gpus or len(found))
     cores = machine.get("cores")
     if not cores:
-        raise InputError(
-            "this result does not say which machine served it, so its price is not known",
-            "Give the price you pay, like 1.39/h.",
-        )
-    usd = USD_PER_VCPU_HOUR * int(cores)
-    how = f"assumed: ${USD_PER_VCPU_HOUR} per vCPU-hour ({_count(int(cores), 'vCPU')}), a small cloud machine"
-    return MachinePrice(usd, 1, "assumed", how)
+        raise InputError("the result does not say which machine served it, so its price is not known", GIVE_IT)
+    rate = vcpu()
+    usd = rate.usd_per_vcpu_hour * int(cores)
+    how = f"${rate.usd_per_vcpu_hour} per vCPU-hour × {_count(int(cores), 'vCPU')}: {rate.source}"
+    return MachinePrice(usd, 1, rate.basis, how)
+
+
+def _of_driver_name(name: str, rentals: Callable[[str], Sequence[GpuPrice]], gpus: int) -> MachinePrice:
+    try:
+        prices = rentals(name)
+    except InputError:
+        prices = ()
+    if not prices:
+        raise InputError(f"no dated rental price is known for this machine's {name!r}", GIVE_IT)
+    return of_gpu(prices[0].gpu, prices, gpus)
 
 
 def _count(n: int, noun: str) -> str:

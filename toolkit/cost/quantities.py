@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 
 from toolkit.cost.formulas import HOURS_PER_MONTH
-from toolkit.errors import InputError
+from toolkit.errors import InputError, UnknownNameError
 from toolkit.types import Currency
 
 NUMBER = r"(\d+(?:[_,]\d{3})*(?:\.\d+)?|\.\d+)"
@@ -68,7 +68,17 @@ def parse_currency(text: str, today: date) -> Currency:
         on = date.fromisoformat(match[3]) if match[3] else today
     except ValueError:
         raise InputError(f"{match[3]!r} is not a date", "Write it like 2026-06-24.") from None
-    return Currency(code=match[1].upper(), per_usd=rate, on=on)
+    return Currency(code=_code(match[1].upper()), per_usd=rate, on=on)
+
+
+def _code(code: str) -> str:
+    """An ISO 4217 code that exists; UnknownNameError otherwise."""
+    from babel import Locale
+
+    known = Locale("en").currencies
+    if code not in known:
+        raise UnknownNameError("currency", code, known, "Write its three-letter code, like INR or EUR.")
+    return code
 
 
 def number(text: str) -> Decimal:

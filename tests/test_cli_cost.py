@@ -1,0 +1,254 @@
+"""`selfhost cost` as a user or a script meets it: through the entry point, with real files."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+
+from tests.report.made import level_of, result_of, rows_of
+from toolkit.cli.main import run
+
+USERS = (1, 4)
+ROWS = rows_of(USERS, seconds=6)
+STATED = ("cost", "--goodput", "1000", "--gpu-price", "1.39/h")
+
+
+@pytest.fixture
+def selfhost(monkeypatch, capsys, tmp_path):
+    """Run the command line; returns (exit status, stdout, stderr)."""
+    monkeypatch.setenv("SELFHOST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["selfhost", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A folder as `selfhost bench` leaves it."""
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    (folder / "result.json").write_text(result_of(ROWS, USERS).model_dump_json(by_alias=True))
+    (folder / "requests.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in ROWS))
+    return folder
+
+
+def report(selfhost, *args):
+    status, out, err = selfhost(*args, "--json")
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_the_published_check_values(selfhost):
+    names = "gpt-4o,claude-sonnet-4-5,together:llama-3.3-70b,lowest:llama-3.3-70b"
+    people = ("--setup-hours", "20", "--upkeep-hours", "8", "--people-rate", "50")
+
+    def firsts(*flags):
+        found = report(selfhost, *STATED, "--compare", names, *flags)["alternatives"]
+        wins = [a["self_host_wins_tokens_per_day"] for a in found]
+        assert all(w[-1][1] is None for w in wins if w)
+        return [f"{w[0][0] / 1e6:.1f}" if w else "never" for w in wins]
+
+    assert firsts("--peak-ratio", "1") == ["7.6", "5.6", "37.9", "never"]
+    assert firsts("--peak-ratio", "3", *people) == ["10.9", "8.0", "never", "never"]
+    assert firsts("--peak-ratio", "3", *people, "--spare", "1") == ["18.6", "13.5", "never", "never"]
+
+
+def test_the_document_has_the_fields_of_the_contract(selfhost):
+    document = report(selfhost, *STATED, "--tokens-per-day", "10M")
+    assert document["kind"] == "cost_report"
+    assert document["schema_version"] == 1
+    assert document["goodput_basis"] == "assumed"
+    assert document["goodput_tok_s"] == 1000
+    assert set(document["monthly_usd"]) == {"compute", "people", "other", "total"}
+    assert document["monthly_usd"]["total"] == pytest.approx(1014.70)
+    assert document["utilisation"] == pytest.approx(10e6 / 86_400 / 1000)
+    first = document["alternatives"][0]
+    assert first["matched_model"] == "gpt-4o"
+    assert first["provider"] == "openai"
+    assert first["price_date"].startswith("genai-prices ")
+    assert first["p_self_host_cheaper"] is None
+    assert document["usage_usd_per_mtok"] <= document["allocation_usd_per_mtok"]
+
+
+def test_a_bench_folder_and_its_file_are_the_same(selfhost, bench):
+    by_folder, by_file = report(selfhost, "cost", bench), report(selfhost, "cost", bench / "result.json")
+    assert by_folder == by_file
+    assert by_folder["goodput_basis"] == "measured"
+    assert by_folder["price_basis"] == "assumed"  # a machine with two cores and no GPU: 2 × $0.05
+    assert by_folder["usd_per_gpu_hour"] == pytest.approx(0.10)
+    assert len(by_folder["alternatives"]) == 3
+
+
+def test_every_flag_changes_what_it_should(selfhost, bench):
+    base = report(selfhost, *STATED, "--tokens-per-day", "10M")
+    assert report(selfhost, *STATED, "--gpus", "2")["usage_usd_per_mtok"] == pytest.approx(2 * 1.39 / 3.6)
+    dear = report(selfhost, "cost", "--goodput", "1000", "--gpu-price", "730/month")
+    assert dear["usage_usd_per_mtok"] == pytest.approx(1 / 3.6)
+    all_input = report(selfhost, *STATED, "--input-share", "1", "--compare", "gpt-4o")
+    assert all_input["alternatives"][0]["usd_per_mtok"] == pytest.approx(2.50)
+    peaky = report(selfhost, *STATED, "--tokens-per-day", "86.4M", "--peak-ratio", "5")
+    assert peaky["replicas"] == 5  # 86.4M a day is 1,000 tokens/s; five times that
+    assert report(selfhost, *STATED, "--tokens-per-day", "10M", "--spare", "2")["replicas"] == base["replicas"] + 2
+    people = ("--setup-hours", "12", "--horizon-months", "6", "--people-rate", "50", "--tokens-per-day", "1M")
+    assert report(selfhost, *STATED, *people)["monthly_usd"]["people"] == pytest.approx(100)  # 12 × 50 / 6
+    powered = report(selfhost, *STATED, "--watts", "400", "--usd-per-kwh", "0.12", "--pue", "1.3")
+    assert powered["energy_usd_per_mtok"] == pytest.approx(0.4 * 0.12 * 1.3 / 3.6)
+    assert report(selfhost, *STATED, "--compare", "none")["alternatives"] == []
+    rupees = report(selfhost, *STATED, "--currency", "INR=93@2026-06-24")
+    assert rupees["currency"] == {"code": "INR", "per_usd": 93.0, "on": "2026-06-24"}
+    stated = report(selfhost, "cost", bench, "--goodput", "500")
+    assert (stated["goodput_tok_s"], stated["goodput_basis"]) == (500, "assumed")
+
+
+def test_the_words_a_person_reads(selfhost):
+    status, out, err = selfhost(*STATED, "--tokens-per-day", "10M", "--currency", "INR=93")
+    assert (status, err) == (0, "")
+    assert "$0.386 per million tokens when busy all day: $1.39/h (priced), 1,000 tokens/s (assumed)." in out
+    assert "$3.34 per million at 10M a day: $1,014.70 a month for 1 replica used to 12 %." in out
+    assert "above 7.63M a day" in out
+    assert "₹94,367.10" in out  # 1,014.70 × 93, grouped the Indian way
+    assert "No people's time is counted" in out
+    assert "openai, genai-prices" in out
+
+
+def test_lakhs_and_crores(selfhost):
+    _, out, _ = selfhost(*STATED, "--tokens-per-day", "300M", "--currency", "INR=93", "--compare", "gpt-4o")
+    # 300M a day at 3:1 is 9,125 million a month × $4.375 = $39,921.875 × 93 = ₹37,12,734.38
+    assert "₹37,12,734.38" in out
+
+
+def test_an_invalid_bench_exits_1_and_says_why(selfhost, tmp_path):
+    why = {"valid": False, "why_invalid": "client-bound"}
+    bad = [level_of(ROWS, i, n).model_copy(update=why) for i, n in enumerate(USERS)]
+    file = tmp_path / "result.json"
+    file.write_text(result_of(ROWS, USERS, levels=bad, best_under_slo=None).model_dump_json(by_alias=True))
+    status, out, err = selfhost("cost", file)
+    assert (status, out) == (1, "")
+    assert "client-bound" in err
+    allowed = report(selfhost, "cost", file, "--allow-invalid")
+    assert any("client-bound" in note for note in allowed["notes"])
+
+
+def test_four_shapes_give_the_cost_of_each_kind_of_token(selfhost, tmp_path):
+    files = []
+    for k, (into, out) in enumerate(((8000, 400), (4000, 600), (1500, 700), (300, 750))):
+        level = level_of(ROWS, 0, 1).model_copy(
+            update={"input_tok_s": into, "output_tok_s": out, "input_tokens": into * 10, "output_tokens": out * 10}
+        )
+        file = tmp_path / f"{k}.json"
+        document = result_of(ROWS, USERS, levels=(level,), best_under_slo=None)
+        file.write_text(document.model_dump_json(by_alias=True))
+        files.append(file)
+    split = report(selfhost, "cost", *files, "--gpu-price", "3.60/h", "--input-share", "0.5")
+    cost_in, cost_out = split["usd_per_mtok_input"], split["usd_per_mtok_output"]
+    assert 0 < cost_in < cost_out
+    assert split["usage_usd_per_mtok"] == pytest.approx((cost_in + cost_out) / 2)
+    assert split["goodput_basis"] == "computed"
+    status, _, err = selfhost("cost", *files[:2], "--gpu-price", "1/h")
+    assert status == 1
+    assert "at least 4 mixes" in err
+
+
+def test_out_writes_the_report_with_the_cost_in_it(selfhost, bench, tmp_path):
+    status, _, err = selfhost("cost", bench, "--tokens-per-day", "1M", "--out", tmp_path / "told")
+    assert status == 0, err
+    assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "report.html", "report.md"}
+    page = (tmp_path / "told" / "report.html").read_text()
+    assert "What a million tokens costs" in page
+    assert "Speed against load" in page
+    assert json.loads((tmp_path / "told" / "cost.json").read_text())["kind"] == "cost_report"
+
+
+def test_out_without_a_bench_writes_a_page_of_cost(selfhost, tmp_path):
+    status, _, err = selfhost(*STATED, "--tokens-per-day", "10M", "--out", tmp_path / "told")
+    assert status == 0, err
+    assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "cost.html", "cost.md"}
+    assert "1,000 tokens/s (assumed)" in (tmp_path / "told" / "cost.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["cost"], "there is no speed to price"),
+        (["cost", "--goodput", "1000"], "machine's price"),
+        ([*STATED[:3], "--gpu-price", "0/h"], "not above zero"),
+        ([*STATED[:3], "--gpu-price", "-1/h"], "not a price per time"),
+        ([*STATED[:3], "--gpu-price", "nan/h"], "not a price per time"),
+        ([*STATED[:3], "--gpu-price", "900/h"], "above any known rental"),
+        (["cost", "--goodput", "nan", "--gpu-price", "1/h"], "not above zero"),
+        (["cost", "--goodput", "-3", "--gpu-price", "1/h"], "not above zero"),
+        ([*STATED, "--tokens-per-day", "ten"], "not a volume"),
+        ([*STATED, "--tokens-per-day", "0"], "out of range"),
+        ([*STATED, "--tokens-per-day", "900B"], "replicas"),
+        ([*STATED, "--input-share", "75"], "the input share is 75.0; it must be from 0 to 1"),
+        ([*STATED, "--input-share", "nan"], "the input share is nan"),
+        ([*STATED, "--peak-ratio", "0.5"], "the peak ratio is 0.5"),
+        ([*STATED, "--spare", "-1"], "spare replicas"),
+        ([*STATED, "--gpus", "0"], "0 devices"),
+        ([*STATED, "--setup-hours", "20"], "without their price"),
+        ([*STATED, "--people-rate", "50"], "without hours"),
+        ([*STATED, "--upkeep-hours", "-8", "--people-rate", "50"], "upkeep hours is -8.0"),
+        ([*STATED, "--watts", "400"], "both its power and its price"),
+        ([*STATED, "--pue", "1.2"], "both its power and its price"),
+        ([*STATED, "--watts", "400", "--usd-per-kwh", "0.1", "--pue", "0.9"], "the PUE is 0.9"),
+        ([*STATED, "--currency", "INR"], "not a currency with its rate"),
+        ([*STATED, "--currency", "INR=0"], "not above zero"),
+        ([*STATED, "--currency", "XQZ=3"], "unknown currency 'XQZ'"),
+        ([*STATED, "--compare", "gtp-4o"], "did you mean gpt-4o"),
+        ([*STATED, "--compare", ","], "no API was named"),
+        (["cost", "nowhere.json"], "no such file"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_2(selfhost, args, says):
+    status, out, err = selfhost(*args)
+    assert (status, out) == (2, "")
+    assert says in err
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+
+
+def test_files_that_are_no_bench_result(selfhost, tmp_path):
+    file = tmp_path / "x.json"
+    for content, says in (
+        ("", "is no JSON"),
+        ("[]", "is no JSON object"),
+        ("{}", "without a kind"),
+        ('{"kind": "memory_plan", "schema_version": 1}', "is a memory_plan; needed: bench_result"),
+        ('{"kind": "bench_result", "schema_version": 99}', "schema version 99"),
+        ('{"kind": "bench_result", "schema_version": 1}', "target"),
+        ('{"kind": "bench_result", "schema_version": 1, "seed": NaN}', "x.json"),
+    ):
+        file.write_text(content)
+        status, _, err = selfhost("cost", file)
+        assert status == 2, content
+        assert says in err
+
+
+def test_results_of_two_models_are_not_mixed(selfhost, tmp_path):
+    for i, model in enumerate(("a", "b")):
+        (tmp_path / f"{i}.json").write_text(result_of(ROWS, USERS, model=model).model_dump_json(by_alias=True))
+    status, _, err = selfhost("cost", tmp_path / "0.json", tmp_path / "1.json")
+    assert status == 2
+    assert "different models: a, b" in err
+
+
+def test_as_a_process_with_a_loaded_result(bench):
+    done = subprocess.run(
+        [sys.executable, "-m", "toolkit.cli.main", "cost", str(bench), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kind"] == "cost_report"
+    assert done.stderr == ""
