@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from toolkit import __version__, machine
@@ -40,3 +42,13 @@ def environment(spec: BenchSpec, engine: dict[str, Any], client: dict[str, Any])
             **client,
         },
     )
+
+
+def model_file(path: str | None) -> dict[str, Any]:
+    """Name, size in bytes and SHA-256 of a served file; empty when it is no file of this machine."""
+    file = Path(path) if path else None
+    if file is None or not file.is_file():
+        return {}
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}

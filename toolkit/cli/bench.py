@@ -1,0 +1,240 @@
+"""`selfhost bench`: load-test an endpoint, judge the result, write the report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from toolkit.cli import options as o
+
+if TYPE_CHECKING:
+    from toolkit.load.spec import BenchSpec, Endpoint, LoadLevel
+    from toolkit.types import BenchResult, Deployment
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+DEFAULT_CONCURRENCY = "1,2,4,8"
+
+
+@app.command()
+def bench(
+    target: Annotated[str, typer.Argument(help="A served name, or the URL of an OpenAI-compatible server.")],
+    model: Annotated[str | None, typer.Option(help="Model to ask for. Default: the first the server lists.")] = None,
+    workload: Annotated[str, typer.Option(help="What users send; see `selfhost workloads`.")] = "chat",
+    input_len: Annotated[int | None, typer.Option(help="Prompt tokens, fixed, instead of the workload's.")] = None,
+    output_len: Annotated[int | None, typer.Option(help="Answer tokens, fixed, instead of the workload's.")] = None,
+    concurrency: Annotated[
+        str | None, typer.Option(help=f"Users at the same time, one level each. Default: {DEFAULT_CONCURRENCY}.")
+    ] = None,
+    rate: Annotated[str | None, typer.Option(help="Requests per second, one level each, instead of users.")] = None,
+    arrival: Annotated[Literal["constant", "poisson"], typer.Option(help="With --rate: how they come.")] = "constant",
+    max_in_flight: Annotated[int, typer.Option(help="With --rate: requests running at once at most.")] = 512,
+    duration: Annotated[str, typer.Option(help="Of each level, warm-up not counted: 30s, 2m.")] = "30s",
+    warmup: Annotated[str, typer.Option(help="Before each level, not measured.")] = "5s",
+    max_requests: Annotated[int | None, typer.Option(help="End a level after so many requests.")] = None,
+    slo: Annotated[str | None, typer.Option(help="What must hold, e.g. ttft_p95<500ms,itl_p95<50ms.")] = None,
+    max_failed: Annotated[float, typer.Option(help="Share of failed requests that is still fine.")] = 0.01,
+    timeout: Annotated[str, typer.Option(help="Longest time for one request.")] = "300s",
+    stall: Annotated[str, typer.Option(help="Longest silence within one reply.")] = "60s",
+    ignore_eos: Annotated[
+        bool | None, typer.Option(help="Force the asked answer length. Default: where the engine can.")
+    ] = None,
+    prompt_cache: Annotated[
+        bool | None, typer.Option(help="llama-server: switch its prompt cache. Default: as it is.")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Load processes.")] = 1,
+    api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the API key.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: selfhost-bench/<time>.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
+    as_json: o.Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+) -> None:
+    """Load-test an endpoint and write the report.
+
+    Exit status 1 when more requests failed than allowed, or no level met the service level; 3 when nothing answers.
+    """
+    from toolkit.cli.bench_view import Live, show
+    from toolkit.cli.output import emit
+    from toolkit.load.run import run
+
+    endpoint, served = _target(target)
+    spec = _spec(
+        endpoint=endpoint,
+        target=target,
+        model=model or (served.served_name or None if served else None),
+        workload=_workload(workload, input_len, output_len),
+        levels=_levels(concurrency, rate),
+        arrival=arrival,
+        max_in_flight=max_in_flight,
+        duration_s=seconds(duration, "duration"),
+        warmup_s=seconds(warmup, "warm-up"),
+        max_requests=max_requests,
+        slo=_slo(slo),
+        max_failed_share=max_failed,
+        seed=seed,
+        processes=processes,
+        api_key_env=_key_variable(api_key_env),
+        ignore_eos=ignore_eos,
+        prompt_cache=prompt_cache,
+        limits={"request_s": seconds(timeout, "timeout"), "stall_s": seconds(stall, "stall")},
+        command=shlex.join(["selfhost", *sys.argv[1:]]),
+        **_facts(served),
+    )
+    folder = out or Path("selfhost-bench") / _now()
+    with Live(quiet=quiet) as live:
+        result = run(spec, folder, live.update, _restarts(target) if served else None)
+    report = _report(folder, result)
+    if as_json:
+        emit(result)
+    elif not quiet:
+        show(result, folder, report)
+    raise typer.Exit(_status(result, max_failed))
+
+
+def seconds(text: str, what: str) -> float:
+    """``30``, ``30s``, ``500ms``, ``2m``, ``1h`` → seconds. Raises InputError."""
+    import re
+
+    from toolkit.errors import InputError
+
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?\s*", text)
+    if found is None:
+        raise InputError(f"{what} {text!r} is not a length of time", "Write it like 30s, 2m or 500ms.")
+    return float(found[1]) * {"ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}[found[2] or "s"]
+
+
+def _target(target: str) -> tuple[Endpoint, Deployment | None]:
+    """The endpoint of a URL or of a served name, and the name's status."""
+    from toolkit.errors import EnvironmentFailedError
+    from toolkit.load.spec import endpoint, looks_like_url
+    from toolkit.supervise import api
+
+    if looks_like_url(target):
+        return endpoint(target), None
+    served = api.status(target)
+    if served.state not in ("ready", "degraded"):
+        why = f": {served.reason}" if served.reason else ""
+        raise EnvironmentFailedError(f"{target} is {served.state}, not ready{why}", "Serve it first.")
+    return endpoint(served.base_url), served
+
+
+def _restarts(name: str) -> Callable[[], int | None]:
+    from toolkit.errors import SelfhostError
+    from toolkit.supervise import api
+
+    def count() -> int | None:
+        try:
+            return api.status(name).restarts
+        except SelfhostError:
+            return None
+
+    return count
+
+
+def _facts(served: Deployment | None) -> dict[str, Any]:
+    """What the supervisor knows of the engine and the model's file."""
+    if served is None:
+        return {}
+    from toolkit.load.environment import model_file
+    from toolkit.supervise import store
+
+    engine: dict[str, Any] = {"backend": served.backend, **served.effective_config}
+    spec = store.folder_of(served.name).read_spec()
+    if spec is None:
+        return {"engine": engine}
+    engine |= {"version": spec.plan.engine_version, "argv": list(spec.plan.argv)}
+    return {"engine": engine, "model_file": model_file(spec.plan.model_path)}
+
+
+def _workload(name: str, input_len: int | None, output_len: int | None) -> Any:
+    from toolkit import profiles
+    from toolkit.load.prompts import with_lengths
+
+    return with_lengths(profiles.workload(name), input_len, output_len)
+
+
+def _levels(concurrency: str | None, rate: str | None) -> tuple[LoadLevel, ...]:
+    from toolkit.errors import InputError
+    from toolkit.load.spec import MAX_RATE, MAX_USERS, LoadLevel
+
+    if concurrency is not None and rate is not None:
+        raise InputError("a load is given by users or by a rate, not by both", "Leave one of them out.")
+    if rate is not None:
+        return tuple(LoadLevel(rate=r) for r in _numbers(rate, float, "rate", MAX_RATE))
+    users = _numbers(concurrency if concurrency is not None else DEFAULT_CONCURRENCY, int, "concurrency", MAX_USERS)
+    return tuple(LoadLevel(concurrency=int(n)) for n in users)
+
+
+def _numbers(text: str, kind: Callable[[str], float], what: str, most: float) -> list[float]:
+    from toolkit.errors import InputError
+
+    try:
+        numbers = [kind(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"{what} {text!r} is not a list of numbers", "Write it like 1,2,4.") from None
+    wrong = [n for n in numbers if not 0 < n <= most]
+    if wrong or not numbers:
+        shown = f"{wrong[0]:g}" if wrong else "nothing"
+        raise InputError(f"{what} {shown} is not above zero and at most {most:g}", "Write it like 1,2,4.")
+    return numbers
+
+
+def _slo(text: str | None) -> str | None:
+    from toolkit.load.slo import parse
+
+    return parse(text).text if text is not None else None
+
+
+def _key_variable(name: str | None) -> str | None:
+    import os
+
+    from toolkit.errors import InputError
+
+    if name is not None and not name.isidentifier():  # perhaps the key itself: not to be repeated
+        raise InputError("that is not the name of an environment variable", "Give its name, not the key.")
+    if name is not None and not os.environ.get(name):
+        raise InputError(f"the environment variable {name} is not set", "Put the API key into it.")
+    return name
+
+
+def _spec(**fields: Any) -> BenchSpec:
+    from pydantic import ValidationError
+
+    from toolkit.errors import InputError
+    from toolkit.load.spec import BenchSpec
+
+    try:
+        return BenchSpec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])).replace("_", " ")
+        raise InputError(f"{name} {first.get('input')!r}: {first['msg']}") from None
+
+
+def _report(folder: Path, result: BenchResult) -> Path | None:
+    from toolkit.load.files import ROWS
+    from toolkit.load.rows import read_rows
+    from toolkit.report.write import write_bench_report
+
+    return write_bench_report(folder, result, list(read_rows(folder / ROWS))) if result.levels else None
+
+
+def _now() -> str:
+    from datetime import datetime
+
+    return datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+
+
+def _status(result: BenchResult, max_failed: float) -> int:
+    """130 interrupted; 1 too many failures or the service level missed everywhere; else 0."""
+    if result.interrupted:
+        return 130
+    missed = result.slo is not None and not any(level.slo_met for level in result.levels)
+    requests, failed = sum(lv.requests for lv in result.levels), sum(lv.failed for lv in result.levels)
+    broken = result.stopped_early is not None or failed > max_failed * requests
+    return 1 if missed or broken else 0
