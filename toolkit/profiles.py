@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import ErrorDetails, to_json
 
 from toolkit import paths
 from toolkit.errors import InputError, ProfileError, UnknownNameError, fold, nearest
@@ -260,12 +260,17 @@ def _validated(kind: _Kind[Any], entry: _Entry) -> Sourced:
     try:
         record: Sourced = kind.type.model_validate_json(to_json(table), strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = min(error.errors(include_url=False), key=_rank)
         where = (entry.name,) if kind.tables else ()
         raise ProfileError(entry.file, ".".join(map(str, (*where, *first["loc"]))), first["msg"]) from None
     if not kind.tables and getattr(record, "name", None) != entry.name:
         raise ProfileError(entry.file, "name", f"must be {entry.name!r}, as the file is called")
     return record
+
+
+def _rank(error: ErrorDetails) -> int:
+    """Which of several faults to name: a mistyped key before a wrong value before a missing key."""
+    return {"extra_forbidden": 0, "missing": 2}.get(error["type"], 1)
 
 
 @cache

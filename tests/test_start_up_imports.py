@@ -1,0 +1,47 @@
+"""`selfhost --help` must be quick, so nothing heavy may be imported for it. Imports are counted; time is noise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from toolkit.cli.main import COMMANDS
+
+HEAVY = {"aiohttp", "genai_prices", "gevent", "locust", "orjson", "psutil", "rich.console", "toolkit.types"}
+PYDANTIC = {"pydantic", "pydantic_core"}
+"""Typer itself imports it to read the parameters of a command; nothing may before that."""
+
+
+def imported(*args: str) -> set[str]:
+    """Every module that `selfhost ARGS` imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "toolkit.cli.main", *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Usage: " in done.stdout
+    return set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
+
+
+def test_the_measure_sees_an_import() -> None:
+    assert {"typer", "toolkit.cli"} <= imported("--help")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert imported("--help") & (HEAVY | PYDANTIC) == set()
+
+
+def test_help_imports_no_command() -> None:
+    loaded = imported("--help")
+    assert [name for name, (module, _) in COMMANDS.items() if f"toolkit.cli.{module}" in loaded] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
+    assert imported(command, "--help") & HEAVY == set()
