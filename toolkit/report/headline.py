@@ -1,0 +1,133 @@
+"""The result in plain words: one sentence a manager can repeat, and whether it may be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.cost.goodput import load_of
+from toolkit.report import words
+from toolkit.types import BenchResult, CostReport, Level
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the few big numbers: its value, its unit and what it means."""
+
+    value: str
+    unit: str
+    meaning: str
+
+
+def headline_level(result: BenchResult) -> Level | None:
+    """The level the headline speaks of: best under the service level, else the best valid one, else any."""
+    if result.best_under_slo is not None:
+        return result.best_under_slo
+    valid = [lv for lv in result.levels if lv.valid] or list(result.levels)
+    return max(valid, key=lambda lv: (lv.goodput_total_tok_s, lv.total_tok_s), default=None)
+
+
+def headline(result: BenchResult, cost: CostReport | None = None) -> str:
+    """``At 16 users: first token in 180 ms (p95), 23 tokens/s each, 370 tokens/s in all, …``."""
+    level = headline_level(result)
+    if level is None:
+        return "Nothing was measured."
+    if level.completed == 0:
+        return f"At {load_of(level)}: no request completed; {words.count(level.failed, 'request')} failed."
+    parts = []
+    if level.ttft_s:
+        parts.append(f"first token in {words.seconds(level.ttft_s.p95)} (p95)")
+    if level.decode_tok_s_per_user is not None:
+        parts.append(f"{words.significant(level.decode_tok_s_per_user)} tokens/s each")
+    parts.append(f"{words.significant(level.output_tok_s)} tokens/s in all")
+    if cost is not None:
+        parts.append(f"{words.usd(cost.usage_usd_per_mtok)} per million tokens at {hourly(cost)}")
+    return f"At {load_of(level)}: {', '.join(parts)}; {limit_words(result)}."
+
+
+def limit_words(result: BenchResult) -> str:
+    """Where the service level breaks: the highest load that met it and the first above that did not."""
+    if not result.slo:
+        return "no service level was set"
+    judged = sorted((lv for lv in result.levels if lv.slo_met is not None), key=load_key)
+    met = [lv for lv in judged if lv.slo_met]
+    if not met:
+        return f"no load tested meets {result.slo}"
+    beyond = [lv for lv in judged if not lv.slo_met and load_key(lv) > load_key(met[-1])]
+    if beyond:
+        return f"breaks the SLO beyond {load_of(met[-1])}"
+    return f"meets the SLO up to {load_of(met[-1])}, the most that was tested"
+
+
+def hourly(cost: CostReport) -> str:
+    """The price of one replica's machine: ``$1.39/h``, ``4 × $1.39/h``."""
+    each = f"{words.usd(cost.usd_per_gpu_hour)}/h"
+    return each if cost.gpus == 1 else f"{cost.gpus} × {each}"
+
+
+def cost_sentences(cost: CostReport) -> list[str]:
+    """The cost in plain words: what the hardware could do, what the volume really costs, who is cheaper."""
+    found = [
+        f"{words.usd(cost.usage_usd_per_mtok)} per million tokens when busy all day: "
+        f"{hourly(cost)} ({cost.price_basis}), {words.significant(cost.goodput_tok_s)} tokens/s ({cost.goodput_basis})."
+    ]
+    if cost.allocation_usd_per_mtok is not None and cost.monthly_usd is not None:
+        found.append(
+            f"{words.usd(cost.allocation_usd_per_mtok)} per million at {words.tokens(cost.tokens_per_day)} a day: "
+            f"{words.usd(cost.monthly_usd.total)} a month for {words.count(cost.replicas or 0, 'replica')} used to "
+            f"{words.percent(cost.utilisation)}."
+        )
+    return found
+
+
+def figures(result: BenchResult, cost: CostReport | None) -> list[Figure]:
+    """The big numbers below the headline."""
+    level = headline_level(result)
+    if level is None or level.completed == 0:
+        return []
+    found = []
+    if level.ttft_s:
+        found.append(_figure(words.seconds(level.ttft_s.p95), "to the first token (p95)"))
+    if level.itl_s:
+        found.append(_figure(words.seconds(level.itl_s.p95), "between tokens (p95)"))
+    found.append(Figure(words.significant(level.output_tok_s), "tokens/s", f"output, {load_of(level)} together"))
+    if cost is not None:
+        found.append(Figure(words.usd(cost.usage_usd_per_mtok), "", f"per million tokens at {hourly(cost)}"))
+    else:
+        failed = words.percent(level.failed / level.requests) if level.requests else words.UNKNOWN
+        found.append(_figure(failed, "of requests failed"))
+    return found
+
+
+def verdicts(result: BenchResult) -> list[str]:
+    """Every reason not to trust the result, most serious first; empty when it is valid."""
+    found = []
+    if result.stopped_early:
+        found.append(f"The run was stopped early: {result.stopped_early}.")
+    if result.interrupted:
+        found.append("The run was interrupted; the figures cover what was measured until then.")
+    found += [
+        f"{load_of(lv)}: {lv.why_invalid or 'not valid, no reason recorded'}." for lv in result.levels if not lv.valid
+    ]
+    return found
+
+
+def remarks(result: BenchResult) -> list[str]:
+    """What a careful reader should know about single levels, though they are valid."""
+    found = [f"{load_of(lv)}: {failures(lv)}" for lv in result.levels if lv.failed]
+    return found + [f"{load_of(lv)}: {note}" for lv in result.levels for note in lv.notes]
+
+
+def failures(level: Level) -> str:
+    """How many requests of a level failed, and of what: ``4 requests failed: stream_error 3, http_500 1``."""
+    names = [f"{name} {n:,}" for name, n in sorted(level.errors.items(), key=lambda e: -e[1])]
+    return f"{words.count(level.failed, 'request')} failed" + (f": {', '.join(names)}" if names else "")
+
+
+def _figure(text: str, meaning: str) -> Figure:
+    value, _, unit = text.partition(" ")
+    return Figure(value, unit, meaning)
+
+
+def load_key(level: Level) -> float:
+    """The load as a number to sort by: users, or requests per second."""
+    return float(level.concurrency) if level.concurrency is not None else level.rate or level.achieved_rate

@@ -1,0 +1,84 @@
+"""The report as Markdown: the same words and tables, for a pull request or a wiki."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from toolkit.report import definitions, facts, headline, tables
+from toolkit.report.tables import Table
+from toolkit.types import BenchResult, CostReport
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&])")
+
+
+def bench_markdown(result: BenchResult, cost: CostReport | None = None) -> str:
+    """A load test as Markdown; every foreign text is escaped."""
+    parts = [
+        f"# {text(result.model)}: load test",
+        f"**{text(headline.headline(result, cost))}**",
+        _trust(result),
+        "## Every load",
+        table(tables.of_levels(result)),
+        _bullets(headline.remarks(result)),
+    ]
+    parts += _cost_parts(cost) if cost else []
+    parts += [
+        _definitions(definitions.used(result, cost)),
+        "## To repeat this",
+        _code(result.environment.command),
+        _bullets([f"{name}: {value}" for name, value in facts.environment(result)]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def cost_markdown(cost: CostReport) -> str:
+    """A cost report alone as Markdown."""
+    head = f"# {text(cost.model or 'Self-hosting')}: what a million tokens costs"
+    parts = [head, *_cost_parts(cost), _definitions(definitions.used(None, cost))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def text(value: str) -> str:
+    """Foreign text as Markdown that shows exactly these characters, on one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(value.split()))
+
+
+def table(data: Table) -> str:
+    """A pipe table; group headings become rows of their own."""
+    heads = [text(c) or " " for c in data.columns]
+    heads = [f"{h} ({data.marks[i]})" if i in data.marks else h for i, h in enumerate(heads)]
+    rule = [":--" if i == 0 or i >= data.words_from else "--:" for i in range(len(heads))]
+    lines = [heads, rule]
+    for i, row in enumerate(data.rows):
+        if i in data.groups:
+            lines.append([f"**{text(data.groups[i])}**", *[""] * (len(heads) - 1)])
+        lines.append([text(cell) for cell in row])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cost_parts(cost: CostReport) -> list[str]:
+    parts = ["## What a million tokens costs", table(tables.of_cost(cost))]
+    if cost.alternatives:
+        parts += [text(tables.of_alternatives(cost).caption), table(tables.of_alternatives(cost))]
+    return [*parts, _bullets(cost.notes)]
+
+
+def _trust(result: BenchResult) -> str:
+    reasons = headline.verdicts(result)
+    return "Not valid in full:\n\n" + _bullets(reasons) if reasons else "Valid: every check of the tester passed."
+
+
+def _definitions(items: Sequence[definitions.Definition]) -> str:
+    lines = [f"- **{text(term)}** = `{formula}`. {text(words)}" for term, formula, words in items]
+    return "## What the words mean\n\n" + "\n".join(lines)
+
+
+def _bullets(items: Sequence[str]) -> str:
+    return "\n".join(f"- {text(item)}" for item in items)
+
+
+def _code(command: str) -> str:
+    """A fenced block whose fence is longer than any run of backticks inside."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", command)), default=0))
+    return f"{fence}\n{command}\n{fence}"

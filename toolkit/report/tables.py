@@ -1,0 +1,233 @@
+"""The tables of a report, as plain cells: the terminal, Markdown and HTML each draw the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from toolkit.cost.goodput import load_of
+from toolkit.report import words
+from toolkit.types import Alternative, BenchResult, CostReport, Currency, Level, Stat
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, column heads and rows of text. The first column is names, the others are figures.
+
+    ``groups`` names the heading that stands above a row, by its index; ``marks`` a mark for a column head, by its
+    index: ``best``, ``missed`` or ``invalid``.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    groups: dict[int, str]
+    marks: dict[int, str]
+    words_from: int = 99
+    """From this column on the cells are words, not figures."""
+
+
+def of_levels(result: BenchResult) -> Table:
+    """Every level a column, every figure a row."""
+    groups: dict[int, str] = {}
+    rows: list[tuple[str, ...]] = []
+    for heading, lines in _LEVEL_ROWS:
+        kept = [(name, [cell(lv) for lv in result.levels]) for name, cell in lines]
+        kept = [(name, cells) for name, cells in kept if any(c != words.UNKNOWN for c in cells)]
+        if kept and heading:
+            groups[len(rows)] = heading
+        rows += [(name, *cells) for name, cells in kept]
+    marks = {i: mark for i, lv in enumerate(result.levels, 1) if (mark := mark_of(lv, result))}
+    return Table(
+        caption="Figures of each load level. Latencies are of completed requests; failures are counted apart.",
+        columns=("", *(load_of(lv) for lv in result.levels)),
+        rows=tuple(rows),
+        groups=groups,
+        marks=marks,
+    )
+
+
+def mark_of(level: Level, result: BenchResult) -> str:
+    """``invalid``, ``best``, ``missed`` or nothing."""
+    if not level.valid:
+        return "invalid"
+    if result.best_under_slo is not None and _same(level, result.best_under_slo):
+        return "best"
+    return "missed" if level.slo_met is False else ""
+
+
+def of_cost(cost: CostReport) -> Table:
+    """What self-hosting costs here: the pieces and how each is known."""
+    rows: list[tuple[str, str, str, str]] = [
+        ("Goodput of one replica", _speed(cost), cost.goodput_basis, cost.goodput_how),
+        ("Machine", _machine(cost), cost.price_basis, cost.price_how),
+        ("Input share of tokens", words.percent(cost.input_share), cost.input_share_basis, ""),
+        (
+            "Usage price",
+            f"{money(cost.usage_usd_per_mtok, cost.currency)} per million",
+            "computed",
+            "the machine busy all day: what the hardware could do",
+        ),
+    ]
+    if cost.usd_per_mtok_input is not None and cost.usd_per_mtok_output is not None:
+        split = f"{words.usd(cost.usd_per_mtok_input)} in, {words.usd(cost.usd_per_mtok_output)} out"
+        rows.append(("Of it per kind of token", split, "computed", "least squares over the runs given"))
+    if cost.energy_usd_per_mtok is not None and cost.joules_per_token is not None:
+        how = f"{words.significant(cost.joules_per_token)} joules per token"
+        rows.append(("Electricity", f"{money(cost.energy_usd_per_mtok, cost.currency)} per million", "computed", how))
+    rows += _volume_rows(cost)
+    return Table(
+        "What self-hosting costs, and how each figure is known.",
+        ("", "Figure", "Basis", "How"),
+        tuple(rows),
+        {},
+        {},
+        words_from=2,
+    )
+
+
+def of_alternatives(cost: CostReport) -> Table:
+    """Each API at the same mix, and where self-hosting beats it."""
+    monthly = cost.tokens_per_day is not None
+    rows = [
+        (
+            f"{a.name}\n{_price_of(a)}",
+            money(a.usd_per_mtok, cost.currency),
+            *((money(a.usd_per_month, cost.currency),) if monthly else ()),
+            words.wins(a.self_host_wins_tokens_per_day, cost.searched_up_to_tokens_per_day),
+            words.percent(a.utilisation_needed) if a.utilisation_needed is not None else words.UNKNOWN,
+        )
+        for a in cost.alternatives
+    ]
+    heads = (
+        "API",
+        "$ per million",
+        *(("$ a month",) if monthly else ()),
+        "Self-hosting is cheaper",
+        "at a utilisation of",
+    )
+    share = words.percent(cost.input_share)
+    caption = f"API list prices at {share} input tokens, and the volumes at which self-hosting costs less."
+    return Table(caption, heads, tuple(rows), {}, {}, words_from=3 if monthly else 2)
+
+
+def _price_of(a: Alternative) -> str:
+    """Which price was taken, and its date."""
+    which = "" if a.name in (a.matched_model, f"{a.provider}:{a.matched_model}") else f":{a.matched_model}"
+    old = ", deprecated" if a.deprecated else ""
+    return f"{a.provider}{which}, {a.price_date}{old}{f'; {a.note}' if a.note else ''}"
+
+
+def money(value: object, currency: Currency | None) -> str:
+    """Dollars, with the second currency behind them when there is one."""
+    from decimal import Decimal
+
+    if not isinstance(value, Decimal):
+        return words.UNKNOWN
+    if currency is None:
+        return words.usd(value)
+    return f"{words.usd(value)} ({in_currency(value, currency)})"
+
+
+def in_currency(value: object, currency: Currency) -> str:
+    """A dollar amount in the second currency, grouped as its country writes it (₹1,31,250)."""
+    from decimal import Decimal
+
+    from babel.numbers import format_currency
+
+    amount = Decimal(str(value)) * currency.per_usd
+    locale = "en_IN" if currency.code == "INR" else "en_US"
+    return format_currency(amount, currency.code, locale=locale)
+
+
+def _speed(cost: CostReport) -> str:
+    return f"{words.significant(cost.goodput_tok_s)} tokens/s"
+
+
+def _machine(cost: CostReport) -> str:
+    each = f"{words.usd(cost.usd_per_gpu_hour)}/h"
+    return each if cost.gpus == 1 else f"{cost.gpus} × {each}"
+
+
+def _volume_rows(cost: CostReport) -> list[tuple[str, str, str, str]]:
+    month = cost.monthly_usd
+    if month is None or cost.tokens_per_day is None or cost.replicas is None:
+        return []
+    spare = f" with {cost.spare} spare" if cost.spare else ""
+    return [
+        ("Volume", f"{words.tokens(cost.tokens_per_day)} tokens a day", "assumed", f"peak {cost.peak_ratio:g} × mean"),
+        ("Replicas", f"{cost.replicas:,}{spare}", "computed", f"utilisation {words.percent(cost.utilisation)}"),
+        (
+            "A month",
+            money(month.total, cost.currency),
+            "computed",
+            f"compute {words.usd(month.compute)}, people {words.usd(month.people)}, other {words.usd(month.other)}",
+        ),
+        (
+            "Allocation price",
+            f"{money(cost.allocation_usd_per_mtok, cost.currency)} per million",
+            "computed",
+            "everything paid over the tokens served: compare APIs with this one",
+        ),
+    ]  # fmt: skip
+
+
+Cell = Callable[[Level], str]
+
+
+def _stat(pick: Callable[[Level], Stat | None], quantile: str) -> Cell:
+    def cell(level: Level) -> str:
+        stat = pick(level)
+        return words.seconds(getattr(stat, quantile), pad=True) if stat else words.UNKNOWN
+
+    return cell
+
+
+def _quantiles(pick: Callable[[Level], Stat | None], names: tuple[str, ...]) -> list[tuple[str, Cell]]:
+    labels = {"p50": "median", "p95": "p95", "p99": "p99", "max": "longest"}
+    return [(labels[name], _stat(pick, name)) for name in names]
+
+
+def _figure(pick: Callable[[Level], float | None]) -> Cell:
+    def cell(level: Level) -> str:
+        value = pick(level)
+        return words.UNKNOWN if value is None else words.significant(value, pad=True)
+
+    return cell
+
+
+def _slo(level: Level) -> str:
+    return words.UNKNOWN if level.slo_met is None else "met" if level.slo_met else "missed"
+
+
+_LEVEL_ROWS: tuple[tuple[str, list[tuple[str, Cell]]], ...] = (
+    ("Requests", [("completed", lambda lv: f"{lv.completed:,}"), ("failed", lambda lv: f"{lv.failed:,}")]),
+    ("First token", _quantiles(lambda lv: lv.ttft_s, ("p50", "p95", "p99"))),
+    ("Gap between tokens", _quantiles(lambda lv: lv.itl_s, ("p50", "p95", "p99", "max"))),
+    ("Time per output token", _quantiles(lambda lv: lv.tpot_s, ("p50", "p95"))),
+    ("Whole answer", _quantiles(lambda lv: lv.e2e_s, ("p50", "p95"))),
+    ("Wait before sending", _quantiles(lambda lv: lv.queue_delay_s if lv.rate is not None else None, ("p95",))),
+    (
+        "Tokens per second",
+        [
+            ("each user", _figure(lambda lv: lv.decode_tok_s_per_user)),
+            ("output, all users", _figure(lambda lv: lv.output_tok_s)),
+            ("input, all users", _figure(lambda lv: lv.input_tok_s)),
+            ("input + output", _figure(lambda lv: lv.total_tok_s)),
+            ("goodput", _figure(lambda lv: lv.goodput_total_tok_s)),
+        ],
+    ),
+    (
+        "Trust",
+        [
+            ("client lag p99", _stat(lambda lv: lv.client_lag_s, "p99")),
+            ("client busy", lambda lv: words.percent(lv.client_busy)),
+            ("service level", _slo),
+            ("valid", lambda lv: "yes" if lv.valid else "no"),
+        ],
+    ),
+)  # fmt: skip
+
+
+def _same(a: Level, b: Level) -> bool:
+    return a == b or (a.concurrency, a.rate, a.duration_s) == (b.concurrency, b.rate, b.duration_s)
