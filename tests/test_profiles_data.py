@@ -15,6 +15,8 @@ import pytest
 from tests.gpu_spellings import MEANS, SEVERAL
 from toolkit import profiles
 from toolkit.errors import InputError, UnknownNameError
+from toolkit.load import slo
+from toolkit.paths import data_root
 from toolkit.types import Gpu, GpuPrice, ModelProfile, Sourced, Workload
 
 GPUS, MODELS, WORKLOADS = profiles.gpus(), profiles.models(), profiles.workloads()
@@ -312,9 +314,10 @@ class TestWorkloads:
             assert lengths.stdev < lengths.mean
 
     @every(WORKLOADS)
-    def test_the_service_level_is_one(self, record: Workload) -> None:
-        for bound in (record.slo or "").split(","):
-            assert re.fullmatch(r"(ttft|itl|tpot|e2e)_p\d+<\d+(\.\d+)?(ms|s)", bound)
+    def test_the_load_test_can_read_the_service_level_and_has_the_material(self, record: Workload) -> None:
+        assert record.slo
+        assert slo.parse(record.slo)
+        assert (data_root() / "bench" / "prompts" / f"{record.material}.txt").is_file()
 
     def test_a_thousand_words_are_1333_tokens(self) -> None:
         """0.75 words per token: 1,000 / 0.75."""
