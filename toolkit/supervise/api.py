@@ -16,6 +16,7 @@ from toolkit.errors import EnvironmentFailedError, InputError, StartFailedError
 from toolkit.supervise import control, daemon, keys, preflight, store
 from toolkit.supervise.engine import EngineRun
 from toolkit.supervise.limits import Limits
+from toolkit.supervise.process import Identity
 from toolkit.supervise.store import FORMAT, Folder, Spec
 from toolkit.types import Deployment, Event, LaunchPlan, StatusList
 
@@ -221,9 +222,11 @@ def stop(name: str, on_event: OnEvent = _ignore, *, now: bool = False) -> Deploy
     limits = spec.limits if spec else Limits()
     offset = folder.events_end()
     deadline = time.monotonic() + limits.drain_s + limits.term_grace_s + EXTRA_S
-    if folder.supervisor_pid():
+    pid = folder.supervisor_pid()
+    supervisor = Identity.of(pid) if pid else None
+    if pid:
         control.ask(folder.path, daemon.CONTROL, {"op": "stop", "now": now}, ASK_S)
-    while folder.supervisor_pid():
+    while folder.supervisor_pid() or (supervisor and supervisor.pid != os.getpid() and supervisor.alive()):
         if time.monotonic() > deadline:
             raise EnvironmentFailedError(f"{name} does not stop", f"see {folder.path}/supervisor.log")
         time.sleep(POLL_S)

@@ -51,7 +51,6 @@ class Memory:
     stalled_s: float = 0
     """Busy seconds since the last progress. Idle moments between do not clear it: clients give up and retry."""
     slowest_gap_s: float = 0
-    suspect_since_s: float | None = None
     probe_failures: int = 0
     counters: tuple[float, ...] | None = None
     streamed_bytes: int = 0
@@ -93,7 +92,7 @@ def judge(memory: Memory, pulse: Pulse, limits: Limits, *, unhealthy_means_dead:
 def _afresh(memory: Memory, now_s: float) -> Memory:
     """After a suspend every running window starts anew."""
     idle = None if memory.idle_since_s is None else now_s
-    return replace(memory, idle_since_s=idle, stalled_s=0, suspect_since_s=None, probe_failures=0)
+    return replace(memory, idle_since_s=idle, stalled_s=0, probe_failures=0)
 
 
 def _moved(memory: Memory, pulse: Pulse) -> bool:
@@ -107,7 +106,6 @@ def _progressed(memory: Memory, now_s: float) -> Memory:
         memory,
         idle_since_s=idle,
         stalled_s=0,
-        suspect_since_s=None,
         probe_failures=0,
         slowest_gap_s=max(memory.slowest_gap_s, memory.stalled_s),
     )
@@ -117,17 +115,16 @@ def _busy(memory: Memory, now_s: float, since_tick_s: float, limits: Limits) -> 
     just_begun = memory.idle_since_s is not None
     stalled_s = memory.stalled_s + (0 if just_begun else since_tick_s)
     memory = replace(memory, idle_since_s=None, stalled_s=stalled_s)
-    if stalled_s < stall_limit_s(memory, limits):
+    limit_s = stall_limit_s(memory, limits)
+    if stalled_s < limit_s:
         return memory, "healthy"
-    since = now_s if memory.suspect_since_s is None else memory.suspect_since_s
-    hung = now_s - since >= limits.suspect_grace_s
-    return replace(memory, suspect_since_s=since), "hung" if hung else "suspect"
+    return memory, "hung" if stalled_s >= limit_s + limits.suspect_grace_s else "suspect"
 
 
 def _idle(memory: Memory, pulse: Pulse, limits: Limits) -> tuple[Memory, Verdict]:
     failures = memory.probe_failures + (pulse.probe == "failed")
     idle_since_s = pulse.now_s if memory.idle_since_s is None else memory.idle_since_s
-    memory = replace(memory, idle_since_s=idle_since_s, suspect_since_s=None, probe_failures=failures)
+    memory = replace(memory, idle_since_s=idle_since_s, probe_failures=failures)
     if failures >= limits.probe_failures:
         return memory, "hung"
     due = failures > 0 or pulse.now_s - idle_since_s >= limits.idle_probe_after_s
