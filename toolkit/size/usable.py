@@ -1,31 +1,13 @@
 """How much of a card's label an engine really sees.
 
 Labels are decimal-ish and some memory is gone before any program starts; GDDR data-centre cards also lose 1/16 to
-inline ECC. Figures are the totals that engines logged at start-up.
+inline ECC. Where an engine logged the total of that very card, the profile has it; else the share of its kind.
 """
 
 from __future__ import annotations
 
 from toolkit.errors import InputError
 from toolkit.types import GIB, Gpu
-
-LOGGED_GIB: dict[str, float] = {
-    "H100-SXM-80GB": 79.18,
-    "H100-PCIe-80GB": 79.18,
-    "A100-SXM-80GB": 79.25,
-    "A100-PCIe-80GB": 79.25,
-    "A100-SXM-40GB": 39.50,
-    "A100-PCIe-40GB": 39.39,
-    "RTX-3090": 23.58,
-    "RTX-4090": 23.65,
-    "A10": 22.06,
-    "A10G": 22.06,
-    "L4": 22.16,
-    "L40S": 44.39,
-    "A40": 44.39,
-    "T4": 14.74,
-}
-"""Canonical GPU id → GiB in vLLM start-up logs (total memory PyTorch sees)."""
 
 HBM_SHARE, GDDR_SHARE, GDDR_ECC_SHARE = 0.989, 0.983, 0.922
 """Shares of the label, from the logged cards of each kind (H100, RTX 3090/4090, A10/L4/L40S/T4)."""
@@ -40,10 +22,10 @@ def usable_bytes(gpu: Gpu) -> tuple[int, str]:
     Raises:
         InputError: the record has no memory size.
     """
+    if gpu.visible_gib is not None:
+        return int(gpu.visible_gib * GIB), f"{gpu.visible_gib:g} GiB: {gpu.visible_source}"
     if gpu.vram_gib is None:
         raise InputError(f"the memory of {gpu.name} is not on record", "give its memory in GiB.")
-    if gpu.name in LOGGED_GIB:
-        return int(LOGGED_GIB[gpu.name] * GIB), f"{LOGGED_GIB[gpu.name]} GiB in engine logs"
     if gpu.device_class == "cpu":
         return int(gpu.vram_gib * GIB), "installed memory"
     share = _share(gpu)
