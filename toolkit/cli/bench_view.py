@@ -71,7 +71,7 @@ def show(result: BenchResult, folder: Path, report: Path | None) -> None:
 
     screen = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("load", "tokens/s", "each", "TTFT p50", "p95", "ITL p50", "p95", "p99", "req/s", "failed", ""):
+    for name in ("load", "tokens/s", "each", "TTFT p50", "p95", "ITL p50", "p99 ms", "req/s", "failed", ""):
         table.add_column(name, justify="left" if name in ("load", "") else "right", no_wrap=True)
     for level in result.levels:
         table.add_row(load_of(level), *_cells(level))
@@ -85,7 +85,7 @@ def show(result: BenchResult, folder: Path, report: Path | None) -> None:
 
 def _cells(level: Level) -> list[str]:
     def ms(stat: Stat | None, quantile: str) -> str:
-        return f"{getattr(stat, quantile) * 1e3:.0f} ms" if stat else "–"
+        return f"{getattr(stat, quantile) * 1e3:,.0f}" if stat else "–"
 
     each = f"{level.decode_tok_s_per_user:.1f}" if level.decode_tok_s_per_user else "–"
     slo = {True: "meets the SLO", False: "misses the SLO", None: ""}[level.slo_met]
@@ -95,7 +95,6 @@ def _cells(level: Level) -> list[str]:
         ms(level.ttft_s, "p50"),
         ms(level.ttft_s, "p95"),
         ms(level.itl_s, "p50"),
-        ms(level.itl_s, "p95"),
         ms(level.itl_s, "p99"),
         f"{level.request_s:.2f}",
         f"{level.failed}",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,8 +16,9 @@ from toolkit.load.child import LoadProcess, LoadProcessDiedError
 from toolkit.load.environment import environment
 from toolkit.load.files import ROWS, open_folder, write_result
 from toolkit.load.metrics import Window, figures
+from toolkit.load.orders import child_spec, longest_s, order, write_prompts
 from toolkit.load.progress import OnProgress, Progress, Tracker
-from toolkit.load.prompts import NONCE_WORDS, bodies
+from toolkit.load.prompts import bodies
 from toolkit.load.rows import Row, append_rows, merge_rows
 from toolkit.load.spec import BenchSpec, LoadLevel
 from toolkit.load.target import Prepared, prepare
@@ -28,9 +27,6 @@ from toolkit.types import BenchResult, Level
 
 NOTHING_WORKS = 8
 """So many failures, or two a user if that is more, without one success end a run."""
-SLACK_S = 45.0
-"""Beyond its plan a level may take this long to arm, cut and report before the load process counts as lost."""
-OPEN_DRAIN_S = 60.0
 POLL_S = 0.5
 
 Restarts = Callable[[], int | None]
@@ -88,11 +84,9 @@ def run(
 
 
 def _drive(work: _Run, epoch_ns: int) -> None:
-    (work.folder / "prompts.jsonl").write_text(
-        "\n".join(map(json.dumps, bodies(work.target.prompts, work.target.model, work.target.extra)))
-    )
+    write_prompts(work.folder, bodies(work.target.prompts, work.target.model, work.target.extra))
     try:
-        with LoadProcess(work.folder, _child_spec(work, epoch_ns), work.spec.processes) as child:
+        with LoadProcess(work.folder, child_spec(work.spec, work.folder, epoch_ns), work.spec.processes) as child:
             for number, load in enumerate(work.spec.levels):
                 _level(work, child, number, load)
                 if work.stopped_early or work.interrupted:
@@ -104,7 +98,7 @@ def _drive(work: _Run, epoch_ns: int) -> None:
 def _level(work: _Run, child: LoadProcess, number: int, load: LoadLevel) -> None:
     tracker = Tracker(load.label, number + 1, len(work.spec.levels))
     restarts = work.restarts()
-    child.send({"level": _order(work.spec, number, load)})
+    child.send({"level": order(work.spec, number, load)})
     over: dict[str, Any] | None = None
     try:
         over = _watch(work, child, tracker, load)
@@ -126,7 +120,7 @@ def _level(work: _Run, child: LoadProcess, number: int, load: LoadLevel) -> None
 def _watch(work: _Run, child: LoadProcess, tracker: Tracker, load: LoadLevel) -> dict[str, Any]:
     """Follow one level to its end; tell the child to stop when nothing works. Raises LoadProcessDiedError."""
     enough = max(NOTHING_WORKS, 2 * (load.concurrency or 1))
-    limit = time.monotonic() + _longest_s(work.spec, load)
+    limit = time.monotonic() + longest_s(work.spec, load)
     while time.monotonic() < limit:
         event = child.receive(POLL_S)
         if event is None:
@@ -190,49 +184,3 @@ def _result(work: _Run) -> BenchResult:
         interrupted=work.interrupted,
         stopped_early=work.stopped_early,
     )
-
-
-# --- what the load process is told ---
-
-
-def _child_spec(work: _Run, epoch_ns: int) -> dict[str, Any]:
-    endpoint = work.spec.endpoint
-    return {
-        "epoch_ns": epoch_ns,
-        "work_dir": str(work.folder),
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "tls": endpoint.scheme == "https",
-        "host_header": endpoint.authority,
-        "path": f"{endpoint.base_path}/chat/completions",
-        "api_key_env": work.spec.api_key_env,
-        "prompts": str(work.folder / "prompts.jsonl"),
-        "nonce_words": NONCE_WORDS,
-        "nonce_salt": random.SystemRandom().getrandbits(24),  # a new one each run: the last run's cache must not help
-        "limits": work.spec.limits.model_dump(),
-    }
-
-
-def _order(spec: BenchSpec, number: int, load: LoadLevel) -> dict[str, Any]:
-    return {
-        "level": number,
-        "users": spec.users(load),
-        "rate": load.rate,
-        "arrival": spec.arrival,
-        "seed": spec.seed + number,
-        "warmup_s": spec.warmup_s,
-        "duration_s": spec.duration_s,
-        "max_requests": spec.max_requests,
-        "drain_s": _drain_s(spec, load),
-    }
-
-
-def _drain_s(spec: BenchSpec, load: LoadLevel) -> float:
-    """How long running requests may take after the last was sent; an overloaded open loop is cut sooner."""
-    if load.rate is None:
-        return spec.limits.request_s + 1
-    return min(spec.limits.request_s + 1, max(OPEN_DRAIN_S, spec.duration_s))
-
-
-def _longest_s(spec: BenchSpec, load: LoadLevel) -> float:
-    return spec.warmup_s + spec.duration_s + 2 * _drain_s(spec, load) + SLACK_S
