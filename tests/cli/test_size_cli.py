@@ -1,0 +1,138 @@
+"""`size` and `plan` by hand: documents, exit statuses, errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run import document, error_of, selfhost
+from tests.models.make_gguf import TINY_DATA, write_tiny
+
+
+def test_a_gguf_file(tmp_path: Path) -> None:
+    """Weights are the file's tensor bytes; KV = 2 heads x 16 x 2 (K, V) x 2 B = 128 B a token."""
+    plan = document("size", write_tiny(tmp_path / "tiny.gguf"), "--context", "512", "--concurrency", "2")
+    assert (plan["schema_version"], plan["kind"], plan["engine"], plan["quant"]) == (
+        1,
+        "memory_plan",
+        "llama.cpp",
+        "Q4_0",
+    )
+    (device,) = plan["devices"]
+    lines = {line["what"]: line for line in device["lines"]}
+    assert device["name"] == "CPU"
+    assert lines["weights"]["bytes"] == TINY_DATA
+    assert plan["kv_bytes_per_token"] == 128
+    assert lines["kv_cache"]["bytes"] == 2 * 512 * 128
+    assert sum(line["bytes"] for line in device["lines"]) == device["total_bytes"]
+    assert device["free_bytes"] == device["usable_bytes"] - device["total_bytes"]
+    assert (plan["fits"], plan["certainty"]) == (True, "sure")
+    assert plan["max_context"] == 2048
+    assert plan["inputs"]["context"] == {"value": 512, "from": "user"}
+    assert plan["inputs"]["ubatch"] == {"value": 512, "from": "engine_default"}
+
+
+def test_a_profile_on_a_card_it_fits() -> None:
+    """Llama-3.1-8B: 2 x 32 layers x 8 heads x 128 x 2 B = 131,072 B a token; 14.96 GiB of weights."""
+    plan = document("size", "llama-3.1-8b", "--gpu", "h100 sxm 80gb", "--engine-version", "0.19", "--context", "8192")
+    assert (plan["engine"], plan["engine_version"], plan["kv_bytes_per_token"]) == ("vllm", "0.19", 131_072)
+    (device,) = plan["devices"]
+    assert device["name"] == "H100-SXM-80GB"
+    weights = next(line["bytes"] for line in device["lines"] if line["what"] == "weights")
+    assert weights / 2**30 == pytest.approx(14.99, abs=0.01)  # as vLLM 0.19 logs it
+    assert plan["max_concurrency"] > 1
+
+
+def test_what_does_not_fit_exits_1_and_says_what_would() -> None:
+    plan = document("size", "llama-3.1-8b", "--gpu", "RTX-4080", "--context", "8192", status=1)
+    assert (plan["fits"], plan["certainty"]) == (False, "no")
+    done = selfhost("size", "llama-3.1-8b", "--gpu", "L4", "--context", "32768", "--concurrency", "8")
+    assert done.returncode == 1
+    assert "does not fit" in done.stdout
+    assert "fits then" in done.stdout
+
+
+def test_folder_with_a_config(tmp_path: Path) -> None:
+    config = {
+        "architectures": ["Qwen3ForCausalLM"],
+        "head_dim": 128,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 40960,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 28,
+        "num_key_value_heads": 8,
+        "tie_word_embeddings": True,
+        "vocab_size": 151936,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    plan = document("size", tmp_path, "--gpu", "L4", "--context", "4096")
+    assert plan["kv_bytes_per_token"] == 2 * 28 * 8 * 128 * 2  # head_dim 128, not 1024 / 16
+    assert plan["inputs"]["model_path"]["value"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["lama-3.1-8b", "--gpu", "L4"], ["unknown model 'lama-3.1-8b'", "did you mean llama-3.1-8b"]),
+        (["llama-3.1-8b", "--gpu", "H1000"], ["unknown GPU 'H1000'", "did you mean"]),
+        (["llama-3.1-8b", "--gpu", "H100"], ["H100-SXM-80GB", "H100-PCIe-80GB"]),
+        (["llama-3.1-8b", "--gpu", "L4:0"], ["count of 1 to 1,024"]),
+        (["llama-3.1-8b", "--gpu", "L4", "--concurrency", "0"], ["concurrency is 0"]),
+        (["llama-3.1-8b", "--gpu", "L4", "--quant", "q99"], ["unknown weight format 'q99'"]),
+        (["llama-3.1-8b", "--gpu", "L4", "--kv-dtype", "fp9"], ["unknown KV cache dtype 'fp9'", "fp8"]),
+        (["llama-3.1-8b", "--gpu", "L4", "--engine-version", "latest"], ["no vLLM version"]),
+        (["llama-3.1-8b", "--gpu", "L4", "--vram-gib", "-3"], ["makes no sense"]),
+        (["./nothing.gguf"], ["no such file"]),
+        (["/"], ["no config.json"]),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_2(words: list[str], says: list[str]) -> None:
+    text = error_of("size", *words)
+    assert text.startswith("error: ")
+    for part in says:
+        assert part.lower() in text.lower()
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("hello")
+    assert "no GGUF file" in error_of("size", tmp_path / "text.gguf")
+    assert "truncated" in error_of("size", write_tiny(tmp_path / "cut.gguf", missing=100))
+    (tmp_path / "m.gguf.part").write_bytes(b"GGUF")
+    assert "unfinished download" in error_of("size", tmp_path / "m.gguf.part")
+    (tmp_path / "config.json").write_text("{")
+    assert "is no JSON" in error_of("size", tmp_path)
+
+
+def test_a_broken_user_profile_names_file_key_and_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "profiles" / "gpus"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text('[[gpu]]\nname = "MyCard"\nvram_gib = "lots"\n')
+    text = error_of("size", "llama-3.1-8b", "--gpu", "MyCard", home=tmp_path)
+    assert "mine.toml" in text
+    assert "vram_gib" in text
+
+
+def test_plan_reads_the_documents_it_is_given(tmp_path: Path) -> None:
+    other = tmp_path / "gpus.json"
+    other.write_text(json.dumps({"schema_version": 1, "kind": "gpu_list"}))
+    assert "gpu_list" in error_of("plan", other)
+    other.write_text(json.dumps({"schema_version": 99, "kind": "memory_plan"}))
+    assert "schema version 99" in error_of("plan", other)
+    other.write_text(json.dumps({"schema_version": 1, "kind": "memory_plan", "model": 5}))
+    assert "gpus.json" in error_of("plan", other)
+    assert "no such file" in error_of("plan", tmp_path / "missing.json")
+
+
+def test_unknown_commands_get_did_you_mean() -> None:
+    assert "did you mean size" in error_of("siez")
+    assert "did you mean" in error_of("plan", "smollm2-135m", "--backend", "vlm")
+
+
+def test_start_up_is_for_free() -> None:
+    """Nothing of a stage is imported for --version."""
+    done = selfhost("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("selfhost 0.")
