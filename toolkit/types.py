@@ -37,9 +37,12 @@ Money = Annotated[
 
 
 class Frozen(BaseModel):
-    """Base of every record: immutable, no unknown keys, no NaN or infinity."""
+    """Base of every record: immutable, no unknown keys, no NaN or infinity.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    Validators are built on first use: most commands touch a few of these types.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, defer_build=True)
 
 
 class Document(Frozen):
