@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 MAX_HEAD = 64 * 1024
 MAX_EVENT = 256 * 1024
+MAX_LINES = 10_000
 MAX_TEXT = 16 * 1024
 """Bytes kept of a body that is no event stream, for the error's own words."""
 _HEX = frozenset(b"0123456789abcdefABCDEF")
@@ -214,10 +215,10 @@ class Reply:
     def _events(self, body: bytes, stamp: int) -> None:
         lines = (self._tail + body if self._tail else body).split(b"\n")
         self._tail = lines.pop()
-        if len(self._tail) > MAX_EVENT or len(self._data) > 10_000:
-            raise BrokenReplyError("too_large", "one event over 256 KiB")
         for line in lines:
             self._line(line, stamp)
+        if len(self._tail) > MAX_EVENT or len(self._data) > MAX_LINES:
+            raise BrokenReplyError("too_large", "one event over 256 KiB or 10,000 lines")
 
     def _line(self, line: bytes, stamp: int) -> None:
         if line.endswith(b"\r"):

@@ -155,7 +155,7 @@ def main() -> None:
     asked = parser.parse_args()
     model = asked.model or str(embedded.find(profiles.model(MODEL).packaged))
     print(
-        "| batch | llama-batched-bench tokens/s | selfhost bench tokens/s | ratio (median of pairs) |\n|---|---|---|---|"
+        "| batch | llama-batched-bench tokens/s | selfhost bench tokens/s | ratio, median of pairs |\n|---|---|---|---|"
     )
     for batch in map(int, asked.batch.split(",")):
         shape = Shape(model, batch, asked.input_len, asked.output_len, asked.threads)
