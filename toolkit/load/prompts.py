@@ -15,7 +15,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -40,8 +40,11 @@ FIXED_BANK = 16
 """Prompts prepared; requests take them in turn. Fewer suffice where all have one length."""
 GUESSED_PER_UNIT = 1.1
 GUESSED_OVERHEAD = 30.0
-PROBE_UNITS = (40, 160)
+PROBE_UNITS = (40, 160, 1000)
+"""Size of the first probe, and least and greatest of the second, which is about twice a typical prompt."""
 CLOSE_ENOUGH = 0.005
+LEARN_UNITS = 300
+"""Counted units after which tokens per unit is taken from all counts rather than from the first two probes."""
 MAX_TOKENS = 1_000_000
 _UNIT = re.compile(r"[A-Za-z]+|\d|[^\w\s]+|_|\n[ \t]*|[^\W\d_]+")
 
@@ -101,14 +104,15 @@ class Material:
         return text[: ends[min(units, len(ends)) - 1]]
 
 
-def calibrate(count: Count, material: Material) -> Calibration:
+def calibrate(count: Count, material: Material, typical_tokens: float) -> Calibration:
     """Ask the target about two texts of known size. Without an answer: a guess, and it says so."""
-    points = [(units, count(compose("", material.cut(units, f"probe-{units}")))) for units in PROBE_UNITS]
-    (u0, t0), (u1, t1) = points
+    small, least, most = PROBE_UNITS
+    large = round(min(most, max(least, 2 * typical_tokens)))
+    t0, t1 = (count(compose("", material.cut(units, "probe"))) for units in (small, large))
     if t0 is None or t1 is None or t1 <= t0:
         return Calibration(GUESSED_OVERHEAD, GUESSED_PER_UNIT, "assumed")
-    per_unit = (t1 - t0) / (u1 - u0)
-    return Calibration(t0 - per_unit * u0, per_unit, "measured")
+    per_unit = (t1 - t0) / (large - small)
+    return Calibration(t0 - per_unit * small, per_unit, "measured")
 
 
 def compose(shared: str, own: str) -> str:
@@ -124,21 +128,30 @@ def bank(
     count: Count,
     in_time: Callable[[], bool],
 ) -> list[Prompt]:
-    """The bank of prompts. Each is corrected by the target's own count while ``in_time()`` holds."""
+    """The bank of prompts. Each is corrected by the target's own count while ``in_time()`` holds.
+
+    What the counts teach about tokens per unit serves the prompts after them.
+    """
     fixed = workload.input_tokens.shape == workload.output_tokens.shape == "fixed"
     size = FIXED_BANK if fixed else BANK
     inputs = draw_lengths(workload.input_tokens, size, f"{seed}-input")
     outputs = draw_lengths(workload.output_tokens, size, f"{seed}-output")
     prompts = []
+    seen_tokens = seen_units = 0.0
     for number, (given, made) in enumerate(zip(inputs, outputs, strict=True)):
         units = calibration.units(given)
         text = _text(material, workload.shared_prefix_share, units, seed, number)
         for _ in range(2):
             counted = count(text) if calibration.basis == "measured" and in_time() else None
-            if counted is None or abs(counted - given) <= max(0.5, CLOSE_ENOUGH * given):
+            if counted is None:
+                break
+            seen_tokens, seen_units = seen_tokens + counted - calibration.overhead, seen_units + units
+            if abs(counted - given) <= max(0.5, CLOSE_ENOUGH * given):
                 break
             units = max(1, units + round((given - counted) / calibration.per_unit))
             text = _text(material, workload.shared_prefix_share, units, seed, number)
+        if seen_units > LEARN_UNITS and seen_tokens > 0:
+            calibration = replace(calibration, per_unit=seen_tokens / seen_units)
         prompts.append(Prompt(number, text, given, made))
     return prompts
 

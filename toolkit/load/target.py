@@ -50,7 +50,7 @@ def prepare(spec: BenchSpec, key: str | None) -> Prepared:
         engine = _engine(models, model, listing)
         extra = _extra(spec, engine.get("name"))
         counter = _Counter(probe, model, spec.seed)
-        calibration = calibrate(counter, material)
+        calibration = calibrate(counter, material, spec.workload.input_tokens.mean)
         until = time.monotonic() + CALIBRATE_S
         prompts = bank(spec.workload, material, spec.seed, calibration, counter, lambda: time.monotonic() < until)
     finally:
