@@ -114,14 +114,17 @@ def test_a_gpu_costs_the_median_over_providers_never_the_cheapest():
 
 
 def test_every_gpu_of_the_machine_is_paid_for():
-    machine = {"gpus": [{"name": "NVIDIA H100 80GB HBM3"}] * 2, "cores": 16}
-    found = machine_price.of_machine(machine, lambda _: [rent("3", "a")], lambda: CPU)
-    assert (found.gpus, found.usd_per_gpu_hour, found.basis) == (2, D(3), "priced")
+    for gpu in ("NVIDIA H100 80GB HBM3", {"name": "NVIDIA H100 80GB HBM3"}):
+        machine = {"gpus": [gpu] * 2, "cores": 16}
+        found = machine_price.of_machine(machine, lambda name: [rent("3", "a")] if "H100" in name else [], lambda: CPU)
+        assert (found.gpus, found.usd_per_gpu_hour, found.basis) == (2, D(3), "priced")
 
 
 def test_a_machine_without_a_gpu_is_priced_by_an_assumption_that_says_so():
     found = machine_price.of_machine({"gpus": [], "cores": 2}, lambda _: [], lambda: CPU)
     assert (found.usd_per_gpu_hour, found.basis) == (D("0.10"), "assumed")
+    rented = machine_price.of_machine({"gpus": [], "cores": 64, "usable_cores": 4}, lambda _: [], lambda: CPU)
+    assert rented.usd_per_gpu_hour == D("0.20")  # a container pays for its share
 
 
 @pytest.mark.parametrize("machine", [{}, {"gpus": []}, {"gpus": [{"name": "Mystery 9000"}]}])
@@ -135,10 +138,16 @@ def test_another_machines_price_is_not_guessed_from_this_one():
     with pytest.raises(InputError, match=r"gpu\.example\.com"):
         sources.price_of_machine(bench(target="https://gpu.example.com/v1"))
     assert sources.price_of_machine(bench()).basis == "assumed"
+    environment = bench().environment
+    elsewhere = environment.model_copy(update={"machine": {"cores": 2, "runs_the_server_too": False}})
+    with pytest.raises(InputError, match="another machine"):
+        sources.price_of_machine(bench(target="my-server", environment=elsewhere))
 
 
 def test_defaults_give_a_whole_report():
-    report = sources.report_of(bench(), DAY)
+    speed = goodput.measured(bench())
+    quotes = sources.quotes(DEFAULT_COMPARE, speed.request, DAY)
+    report = cost_report(speed, sources.price_of_machine(bench()), quotes)
     assert [a.name for a in report.alternatives] == list(DEFAULT_COMPARE)
     assert report.allocation_usd_per_mtok is None
     assert any("No people's time" in note for note in report.notes)

@@ -62,7 +62,8 @@ def test_percent_and_count_and_listing():
         ((), "never up to 1B a day"),
         (((7_625_143, None),), "above 7.63M a day"),
         (((74_133_334, 86_400_000), (148_266_667, None)), "74.1M–86.4M, above 148M a day"),
-        (((1000, 2000), (3000, 4000), (5000, None)), "1k–2k, 3k–4k a day and 1 more interval"),
+        (((1000, 2000), (3000, 4000), (5000, None)), "above 1k a day, with gaps up to 5k"),
+        (((1000, 2000), (3000, 4000), (5000, 6000)), "1k–2k, 3k–4k a day and 1 more interval"),
     ],
 )
 def test_winning_volumes(intervals, text):

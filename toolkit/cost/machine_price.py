@@ -60,10 +60,10 @@ def of_machine(
     Raises:
         InputError: the machine is not recorded, or its GPU has no known price.
     """
-    found = machine.get("gpus") or ()
+    found = [str(gpu.get("name", "") if isinstance(gpu, Mapping) else gpu) for gpu in machine.get("gpus") or ()]
     if found:
-        return _of_driver_name(str(found[0].get("name", "")), rentals, gpus or len(found))
-    cores = machine.get("cores")
+        return _of_driver_name(found[0], rentals, gpus or len(found))
+    cores = machine.get("usable_cores") or machine.get("cores")
     if not cores:
         raise InputError("the result does not say which machine served it, so its price is not known", GIVE_IT)
     rate = vcpu()

@@ -10,11 +10,9 @@ from urllib.parse import urlsplit
 from toolkit import profiles
 from toolkit.cost import api_prices, machine_price
 from toolkit.cost.api_prices import Quote, Request
-from toolkit.cost.goodput import measured
 from toolkit.cost.machine_price import GIVE_IT, MachinePrice
-from toolkit.cost.report import DEFAULT_COMPARE, cost_report
 from toolkit.errors import InputError, UnknownNameError, fold
-from toolkit.types import ApiModel, ApiPrice, BenchResult, CostReport
+from toolkit.types import ApiModel, ApiPrice, BenchResult
 
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 
@@ -57,18 +55,9 @@ def price_of_machine(result: BenchResult, gpus: int | None = None) -> MachinePri
         InputError: another machine served, this one is not recorded, or its GPU has no dated price.
     """
     host = urlsplit(result.target).hostname if "://" in result.target else None
-    if host is not None and host not in LOOPBACK:
-        raise InputError(f"this bench loaded another machine, {host}, whose price is not known", GIVE_IT)
+    if result.environment.machine.get("runs_the_server_too") is False or (host and host not in LOOPBACK):
+        raise InputError(f"this bench loaded another machine, {host or result.target}: its price is not known", GIVE_IT)
     return machine_price.of_machine(result.environment.machine, profiles.gpu_prices_for, profiles.vcpu_price, gpus)
-
-
-def report_of(result: BenchResult, on: date) -> CostReport:
-    """The cost of a bench with every default: its machine's known price, three APIs, no volume, no people.
-
-    Raises as `goodput.measured` and `price_of_machine` do.
-    """
-    speed = measured(result)
-    return cost_report(speed, price_of_machine(result), quotes(DEFAULT_COMPARE, speed.request, on))
 
 
 def _of_record(model: ApiModel, request: Request, on: date) -> Quote:

@@ -36,6 +36,11 @@ def environment(result: BenchResult) -> list[tuple[str, str]]:
     return [(name, value[:LONGEST_FACT]) for name, value in [*first, *rest][:MOST_FACTS]]
 
 
+def model_name(text: str) -> str:
+    """The model's name for a heading: of a file's path, the file; any other name as it is."""
+    return text.rpartition("/")[2] or text if text.startswith(("/", "./", "~")) else text
+
+
 def moment(text: str) -> str:
     """An ISO time as ``2026-11-23 14:05 UTC``; any other text as it is."""
     try:

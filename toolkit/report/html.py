@@ -40,12 +40,12 @@ def bench_page(result: BenchResult, rows: Sequence[Row], cost: CostReport | None
         _definitions(definitions.used(result, cost)),
         _environment(result),
     ]
-    return _page(f"{result.model}: load test", "".join(body), len(result.levels))
+    return _page(f"{facts.model_name(result.model)}: load test", "".join(body), len(result.levels))
 
 
 def cost_page(cost: CostReport) -> str:
     """A page of cost alone, for a speed that was stated and not measured."""
-    title = f"{cost.model or 'Self-hosting'}: what a million tokens costs"
+    title = f"{facts.model_name(cost.model or 'Self-hosting')}: what a million tokens costs"
     sentence = (
         f"{words.usd(cost.usage_usd_per_mtok)} per million tokens at {headline.hourly(cost)} and "
         f"{words.significant(cost.goodput_tok_s)} tokens/s ({cost.goodput_basis})."
@@ -71,7 +71,11 @@ def _asset(name: str) -> str:
 
 
 def _header(result: BenchResult, cost: CostReport | None) -> str:
-    over = [f"<b>{escape(result.model)}</b>", escape(result.workload.name), escape(facts.moment(result.environment.at))]
+    over = [
+        f"<b>{escape(facts.model_name(result.model))}</b>",
+        escape(result.workload.name),
+        escape(facts.moment(result.environment.at)),
+    ]
     big = "".join(
         f"<li><b>{escape(f.value)}{f'<small>{escape(f.unit)}</small>' if f.unit else ''}</b>"
         f"<span>{escape(f.meaning)}</span></li>"

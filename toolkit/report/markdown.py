@@ -15,7 +15,7 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&])")
 def bench_markdown(result: BenchResult, cost: CostReport | None = None) -> str:
     """A load test as Markdown; every foreign text is escaped."""
     parts = [
-        f"# {text(result.model)}: load test",
+        f"# {text(facts.model_name(result.model))}: load test",
         f"**{text(headline.headline(result, cost))}**",
         _trust(result),
         "## Every load",
@@ -34,7 +34,7 @@ def bench_markdown(result: BenchResult, cost: CostReport | None = None) -> str:
 
 def cost_markdown(cost: CostReport) -> str:
     """A cost report alone as Markdown."""
-    head = f"# {text(cost.model or 'Self-hosting')}: what a million tokens costs"
+    head = f"# {text(facts.model_name(cost.model or 'Self-hosting'))}: what a million tokens costs"
     parts = [head, *_cost_parts(cost), _definitions(definitions.used(None, cost))]
     return "\n\n".join(part for part in parts if part) + "\n"
 

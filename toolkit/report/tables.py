@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from toolkit.cost.goodput import load_of
 from toolkit.report import words
@@ -118,26 +119,19 @@ def _price_of(a: Alternative) -> str:
     return f"{a.provider}{which}, {a.price_date}{old}{f'; {a.note}' if a.note else ''}"
 
 
-def money(value: object, currency: Currency | None) -> str:
+def money(value: Decimal | None, currency: Currency | None) -> str:
     """Dollars, with the second currency behind them when there is one."""
-    from decimal import Decimal
-
-    if not isinstance(value, Decimal):
-        return words.UNKNOWN
-    if currency is None:
+    if value is None or currency is None:
         return words.usd(value)
     return f"{words.usd(value)} ({in_currency(value, currency)})"
 
 
-def in_currency(value: object, currency: Currency) -> str:
+def in_currency(usd: Decimal, currency: Currency) -> str:
     """A dollar amount in the second currency, grouped as its country writes it (₹1,31,250)."""
-    from decimal import Decimal
-
     from babel.numbers import format_currency
 
-    amount = Decimal(str(value)) * currency.per_usd
     locale = "en_IN" if currency.code == "INR" else "en_US"
-    return format_currency(amount, currency.code, locale=locale)
+    return format_currency(usd * currency.per_usd, currency.code, locale=locale)
 
 
 def _speed(cost: CostReport) -> str:

@@ -78,10 +78,15 @@ def listing(parts: Sequence[str]) -> str:
 
 
 def wins(intervals: Sequence[tuple[int, int | None]], searched_up_to: int | None, most: int = 2) -> str:
-    """Winning volumes in words: ``above 7.6M a day``, ``74.1M–86.4M a day, …``, ``never up to 1B a day``."""
+    """Winning volumes: ``above 7.6M a day``, ``74.1M–86.4M a day``, ``above 1M a day, with gaps up to 5M``.
+
+    More than ``most`` intervals are summed up.
+    """
     if not intervals:
         limit = f" up to {tokens(searched_up_to)} a day" if searched_up_to else ""
         return f"never{limit}"
+    if len(intervals) > most and intervals[-1][1] is None:
+        return f"above {tokens(intervals[0][0])} a day, with gaps up to {tokens(intervals[-1][0])}"
     parts = [
         f"above {tokens(start)}" if end is None else f"{tokens(start)}–{tokens(end)}" for start, end in intervals[:most]
     ]
