@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import InputError
 
 if TYPE_CHECKING:
+    from toolkit.size import Ask
     from toolkit.types import LaunchPlan, MemoryPlan
 
 DOCUMENT_MAX_BYTES = 64 * 2**20
@@ -21,9 +22,10 @@ def memory_plan_for(
     vram_gib: float | None = None,
     engine: str | None = None,
     quant: str | None = None,
+    exact: bool = False,
     **settings: Any,
 ) -> MemoryPlan:
-    """Size a model; ``settings`` are fields of `size.Ask`.
+    """Size a model; ``settings`` are fields of `size.Ask`. ``exact`` asks llama.cpp's own planner too.
 
     Raises:
         InputError: an unknown name or contradictory settings.
@@ -46,7 +48,23 @@ def memory_plan_for(
     layers = settings.get("gpu_layers")
     partial = layers is not None and layers <= model.layers
     found = devices(gpu or [], vram_gib, chosen, partial)
-    return plan(Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", **settings))
+    ask = Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", **settings)
+    return _by_the_engine(ask, plan(ask), gpu or [], vram_gib) if exact else plan(ask)
+
+
+def _by_the_engine(ask: Ask, memory: MemoryPlan, gpu: list[str], vram_gib: float | None) -> MemoryPlan:
+    """The engine's own figures, which exist for a GGUF file on this machine's devices only."""
+    from toolkit.size import engine_exact, llamacpp
+
+    if ask.engine != "llama.cpp" or ask.model.path is None:
+        raise InputError(
+            "the engine's own planner reads GGUF files", "give a .gguf file, or leave the exact answer out."
+        )
+    if gpu or vram_gib is not None:
+        raise InputError(
+            "the engine plans for this machine's own devices only", "leave the device out, or the exact answer."
+        )
+    return engine_exact.exact(memory, Path(ask.model.path), ask.model.layers, llamacpp.resolve(ask))
 
 
 def launch_plan_for(

@@ -29,6 +29,7 @@ def size(
     parallel: o.Parallel = None,
     flash_attn: o.FlashAttnOption = None,
     gpu_layers: o.GpuLayers = None,
+    exact: bool = typer.Option(False, "--exact", help="llama.cpp: ask the engine's own planner (this machine)."),
     as_json: o.Json = False,
 ) -> None:
     """How much memory a model needs, whether it fits, and what to change.
@@ -57,6 +58,7 @@ def size(
         parallel=parallel,
         flash_attn=flash_attn,
         gpu_layers=gpu_layers,
+        exact=exact,
     )
     if as_json:
         emit(plan)

@@ -29,8 +29,8 @@ def render(plan: MemoryPlan) -> str:
     head = f"{plan.model} · {plan.quant} · {plan.engine}"
     head += f" {plan.engine_version}" if plan.engine_version else ""
     parts = [f"{head} · {plan.context:,} tokens × {plan.concurrency} at once", ""]
-    for device in plan.devices:
-        parts += [*_device(device), ""]
+    for device, count in _grouped(plan.devices):
+        parts += [*_device(device, count), ""]
     parts += _answers(plan)
     parts += [f"! {w}" for w in plan.warnings]
     if plan.advice:
@@ -48,10 +48,22 @@ def amount(count: int) -> str:
     return f"{count / GIB:,.2f} GiB" if abs(count) >= GIB else f"{count / MIB:,.1f} MiB"
 
 
-def _device(device: DevicePlan) -> list[str]:
+def _grouped(devices: tuple[DevicePlan, ...]) -> list[tuple[DevicePlan, int]]:
+    """Like devices once, with their number."""
+    found: list[tuple[DevicePlan, int]] = []
+    for device in devices:
+        if found and found[-1][0] == device:
+            found[-1] = (device, found[-1][1] + 1)
+        else:
+            found.append((device, 1))
+    return found
+
+
+def _device(device: DevicePlan, count: int) -> list[str]:
     bar = _bar(device)
     free = f"{amount(device.free_bytes)} free" if device.free_bytes >= 0 else f"{amount(-device.free_bytes)} too much"
-    rows = [f"{device.name}  {amount(device.usable_bytes)} usable", f"  [{bar}] {free}"]
+    name = f"{count} × {device.name}, each" if count > 1 else device.name
+    rows = [f"{name}  {amount(device.usable_bytes)} usable", f"  [{bar}] {free}"]
     for line in device.lines:
         rows.append(f"   {MARKS[line.what]} {line.what:<12} {amount(line.bytes):>12}  {line.basis:<9} {line.how}")
     total = f"{amount(device.total_bytes):>12}  ± {amount(device.error_bytes)}"

@@ -132,7 +132,7 @@ def _version(ask: Ask) -> str | None:
 
 
 def _warnings(ask: Ask, context: int) -> list[str]:
-    found = []
+    found = list(ask.model.notes)
     if context > ask.model.max_context:
         found.append(
             f"a context of {context:,} tokens is beyond the {ask.model.max_context:,} this model was made for; "

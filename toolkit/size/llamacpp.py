@@ -2,10 +2,8 @@
 
     total = weights + KV cells + compute buffer + output buffer + context of the device
 
-Cells: each of ``parallel`` streams gets ``pad256(context)`` cells. The compute buffer of builds since mid-2026,
-which reserve one output row per sequence, was measured over a grid of ubatch × cells × flash attention:
-``ubatch × ((3·intermediate + 4·hidden)·4 + cells·2)`` bytes with flash attention; without it the score matrix
-``ubatch × cells × (heads + 1) × 4`` dominates.
+Cells: each of ``parallel`` streams gets ``pad256(context)`` cells. Compute buffers are those of builds since mid-2026,
+which reserve one output row per sequence; `engine_exact` asks the engine itself.
 """
 
 from __future__ import annotations
@@ -154,19 +152,47 @@ def cells_per_stream(r: Resolved) -> int:
 
 
 def layer_cache(layer: LayerAttention, r: Resolved, cells: int) -> int:
-    """Bytes of one layer's cache over all streams. A sliding layer keeps window + one ubatch of cells."""
-    if layer.window is not None:
-        cells = min(cells, -(-(layer.window + r.ubatch) // PAD) * PAD)
-    return kv.row_bytes(layer, r.kv_type) * cells * r.parallel
+    """Bytes of one layer's cache over all streams."""
+    return kv.row_bytes(layer, r.kv_type) * _cells_of(layer, r, cells) * r.parallel
 
 
 def compute_bytes(model: ModelSpec, r: Resolved, cells: int) -> int:
-    """Compute buffer of a device that runs layers."""
-    inner = max(model.intermediate, model.moe_intermediate * max(1, model.experts_per_token))
-    if r.flash_attn:
-        return r.ubatch * ((3 * inner + 4 * model.hidden) * 4 + cells * 2)
-    scores = r.ubatch * cells * (model.heads + 1) * 4 + r.ubatch * model.hidden * 6 * 4
-    return max(scores, r.ubatch * (3 * inner + 4 * model.hidden) * 4)
+    """Compute buffer of a device that runs layers: the widest moment of the graph, and the attention masks.
+
+    The graph allocator's peak is the MLP (three inner rows live at once, beside the residual, its norm and the
+    input) or the attention (queries, keys, values and, without flash attention, the score matrix). The coefficients
+    were fitted on the engine's own planner over 240 synthetic models of 6 architectures; the mean error there is
+    about 4 %, and the error band covers the rest.
+    """
+    tokens = min(r.ubatch, cells * r.parallel)
+    seen = {_cells_of(layer, r, cells) for layer in model.attention if layer.kind != "none"} or {cells}
+    attends = max(_attention_row(model, layer) for layer in model.attention)
+    scores = 0 if r.flash_attn else max(seen) * model.heads
+    peak = max(_mlp_row(model), attends + scores)
+    masks = (cells if cells in seen else 0) + (min(seen) if min(seen) != cells else 0)
+    return tokens * (peak * 4 + masks * (2 if r.flash_attn else 4))
+
+
+def _attention_row(model: ModelSpec, layer: LayerAttention) -> int:
+    """Elements a token holds while its layer attends: 3 × hidden + 2 × queries + 2 × keys."""
+    queries = model.heads * (layer.head_dim_k or layer.latent_dim)
+    return 3 * model.hidden + 2 * queries + 2 * layer.kv_heads * layer.head_dim_k
+
+
+def _mlp_row(model: ModelSpec) -> int:
+    """Elements a token holds inside the widest MLP; of experts, every active one counts."""
+    layer = model.attention[0]
+    beside = 3 * model.hidden + model.heads * layer.head_dim_k
+    inner = model.experts_per_token * model.moe_intermediate
+    routed = max(3 * inner, 2 * inner + model.experts_per_token * model.hidden)
+    return beside + (routed if inner else 3 * model.intermediate)
+
+
+def _cells_of(layer: LayerAttention, r: Resolved, cells: int) -> int:
+    """Cells of one stream in one layer. A sliding layer keeps its window and one ubatch."""
+    if layer.window is None:
+        return cells
+    return min(cells, -(-(layer.window + r.ubatch) // PAD) * PAD)
 
 
 def runtime_bytes(model: ModelSpec, device: Device, r: Resolved, *, has_output: bool) -> int:

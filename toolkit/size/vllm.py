@@ -323,7 +323,7 @@ def _device_plan(ask: Ask, device: Device, r: Resolved, need: int) -> DevicePlan
             basis="computed",
             how=f"logged 0.1-1.3 GiB; {inside} the budget in v{release}",
         ),
-        Line(what="runtime", bytes=p.non_torch, basis="computed", how=f"non-torch memory logged with v{release}"),
+        Line(what="runtime", bytes=p.non_torch, basis="computed", how="non-torch memory, as v0.11 and v0.19 logged it"),
     )
     total = sum(line.bytes for line in lines)
     return DevicePlan(
