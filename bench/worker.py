@@ -152,6 +152,8 @@ class Worker:
     def cut(self) -> None:
         """End the phase now: nothing more is sent, what is running is ended and marked so."""
         if self._phase is not None:
+            self._phase.unsent += len(self._phase.backlog)
+            self._phase.backlog.clear()
             self._phase.stop.set()
             self._phase.go.set()
             for state in list(self._active):
@@ -239,9 +241,8 @@ class Worker:
             else:
                 phase.backlog.append(at)
         phase.scheduling = False
-        while phase.backlog and not phase.over:
+        while phase.backlog:
             gevent.sleep(0.01)
-        phase.unsent += len(phase.backlog)
         for state in phase.idle_users:
             state.wake.set()
         phase.idle_users = []

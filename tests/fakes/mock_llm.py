@@ -2,7 +2,8 @@
 
 Run as a child process: ``python mock_llm.py [--port N]``; it prints ``listening PORT``. One thread, one epoll, one
 heap of due times: the truth it logs is the monotonic clock right before each `send`, and the kernel's receive time
-of each request. `POST /mock` with a JSON object changes settings at run time; `GET /mock/truth` returns the log.
+of each request. `POST /mock` with a JSON object changes settings at run time; `GET /mock/truth` returns the log and
+empties it, `GET /mock/accepted` the number of connections so far.
 
 A prompt has one token for every four characters of its messages, plus ``OVERHEAD_TOKENS`` for the "template".
 """
@@ -69,6 +70,7 @@ class Truth:
 
     id: str
     received_ns: int
+    prompt: str = ""
     tokens_ns: list[int] = field(default_factory=list)
     end_ns: int = 0
 
@@ -100,6 +102,7 @@ class Server:
         self.due: list[tuple[int, int, Peer]] = []
         self.waiting: deque[Peer] = deque()
         self.serving = 0
+        self.accepted = 0
         self.peers: dict[int, Peer] = {}
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -145,6 +148,7 @@ class Server:
                 sock, _ = self.listener.accept()
             except BlockingIOError:
                 return
+            self.accepted += 1
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -206,6 +210,8 @@ class Server:
         elif path == "/mock/truth":
             truths, self.truths = self.truths, []
             self.reply(peer, 200, [t.__dict__ for t in truths])
+        elif path == "/mock/accepted":
+            self.reply(peer, 200, self.accepted)
         elif settings.api_key and headers.get("authorization") != f"Bearer {settings.api_key}":
             self.reply(peer, 401, {"error": {"message": f"wrong key {headers.get('authorization')}"}})
         elif path == "/v1/models":
@@ -233,7 +239,7 @@ class Server:
             return
         self.seen += 1
         number = next(self.serial)
-        peer.truth = Truth(f"mock-{number}", peer.stamp_ns)
+        peer.truth = Truth(f"mock-{number}", peer.stamp_ns, text_of(body)[:200])
         strikes = settings.fault is not None and self.seen % settings.every == 0
         write = FAULTS[settings.fault] if strikes else stream
         peer.steps = None
@@ -275,7 +281,7 @@ class Server:
         step = peer.step
         if step.token:
             peer.truth.tokens_ns.append(time.perf_counter_ns())
-        size = self.settings.split_bytes or len(step.data)
+        size = self.settings.split_bytes or max(1, len(step.data))
         if not self.send(peer, *(step.data[i : i + size] for i in range(0, len(step.data), size))):
             return
         if step.then:
@@ -313,9 +319,12 @@ class Server:
 # --- what is written, as pure scripts ---
 
 
+def text_of(body: dict) -> str:
+    return body.get("prompt") or "".join(m["content"] for m in body.get("messages", ()))
+
+
 def count_tokens(body: dict) -> int:
-    text = body.get("prompt") or "".join(m["content"] for m in body.get("messages", ()))
-    return -(-len(text) // 4) + OVERHEAD_TOKENS
+    return -(-len(text_of(body)) // 4) + OVERHEAD_TOKENS
 
 
 def plain(status: int, body: bytes, kind: str = "application/json", more: str = "") -> bytes:

@@ -20,6 +20,7 @@ class Mock:
     """A running mock server."""
 
     def __init__(self) -> None:
+        self._asked = 0
         self._child = subprocess.Popen([sys.executable, str(MOCK)], stdout=subprocess.PIPE, text=True)
         assert self._child.stdout is not None
         self.port = int(self._child.stdout.readline().split()[1])
@@ -43,6 +44,11 @@ class Mock:
     def truth(self) -> dict[str, dict[str, Any]]:
         """What really happened since the last call, by reply id."""
         return {t["id"]: t for t in self._ask("/mock/truth", None)}
+
+    def accepted(self) -> int:
+        """Connections so far, those of these questions left out."""
+        self._asked += 1
+        return self._ask("/mock/accepted", None) - self._asked
 
     def _ask(self, path: str, body: bytes | None) -> Any:
         with urllib.request.urlopen(urllib.request.Request(self.url + path, data=body), timeout=5) as reply:
