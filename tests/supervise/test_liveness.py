@@ -104,6 +104,18 @@ def test_an_answered_probe_clears_the_failures() -> None:
     assert clock.memory.probe_failures == 0
 
 
+def test_what_a_probe_itself_moves_does_not_clear_its_failures() -> None:
+    """An engine that reads the prompt, counts it, and never generates."""
+    clock = Clock()
+    clock.play(60, IDLE)
+    for n in range(2):
+        asked = replace(IDLE, counters=(2.0 + n,), queued_in_engine=1.0, probing=True)
+        assert clock.play(TICK, asked) == ["probe"]
+        failed = replace(IDLE, counters=(2.0 + n,), probe="failed", probing=True)
+        assert clock.play(TICK, failed) == ["probe"]
+    assert clock.play(TICK, replace(IDLE, counters=(3.0,), probe="failed", probing=True)) == ["hung"]
+
+
 def test_503_is_death_for_vllm_and_evidence_for_others() -> None:
     assert Clock(dead_503=True).play(TICK, replace(IDLE, health=503)) == ["dead"]
     assert Clock().play(TICK, replace(IDLE, health=503)) == ["idle"]
@@ -117,11 +129,22 @@ def test_a_tick_three_times_late_voids_the_windows() -> None:
     clock = Clock()
     clock.play(115, BUSY)
     clock.now += 600
+    assert clock.play(TICK, replace(BUSY, late_s=600)) == ["healthy"]
     assert clock.play(100, BUSY) == ["healthy"] * 20
     idle = Clock()
     idle.play(55, IDLE)
     idle.now += 600
+    assert idle.play(TICK, replace(IDLE, late_s=600)) == ["idle"]
     assert idle.play(55, IDLE) == ["idle"] * 11
+
+
+def test_slow_questions_are_no_suspend() -> None:
+    """A stopped engine makes every look take the health limit: the windows go on."""
+    clock = Clock()
+    while "hung" not in clock.verdicts and clock.now < 1000:
+        clock.now += 15
+        clock.play(TICK, replace(BUSY, counters=None, health=None))
+    assert 150 <= clock.now <= 190
 
 
 def test_an_engine_without_counters_is_judged_by_its_gauges_too() -> None:

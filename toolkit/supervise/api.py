@@ -243,6 +243,9 @@ def _end_left_engine(folder: Folder) -> None:
         return
     try:
         left = EngineRun.attach(folder.engine)
+        for stale in (folder.path / daemon.CONTROL, folder.engine / "shim.sock"):
+            if stale.parent != folder.engine or not left:
+                stale.unlink(missing_ok=True)
         if left:
             spec = folder.read_spec()
             asyncio.run(left.end((spec.limits if spec else Limits()).term_grace_s))
@@ -272,13 +275,10 @@ def restart(name: str, on_event: OnEvent = _ignore) -> Deployment:
     spec = folder.read_spec()
     if spec is None:
         raise InputError(f"what {name!r} served is not known any more", "serve it again.")
-    if folder.supervisor_pid() is None:
-        preflight.check_port(spec.host, spec.port)
-        return start_spec(spec, on_event)
     offset = folder.events_end()
-    control.ask(folder.path, daemon.CONTROL, {"op": "restart"}, ASK_S)
+    asked = folder.supervisor_pid() and control.ask(folder.path, daemon.CONTROL, {"op": "restart"}, ASK_S)
     deadline = time.monotonic() + spec.limits.drain_s + spec.limits.load_cap_s + EXTRA_S
-    while time.monotonic() < deadline:
+    while asked and folder.supervisor_pid() and time.monotonic() < deadline:
         time.sleep(POLL_S)
         events, offset = folder.events_after(offset)
         for event in events:
@@ -286,10 +286,13 @@ def restart(name: str, on_event: OnEvent = _ignore) -> Deployment:
         whats = [event.what for event in events]
         if "ready" in whats:
             return status(name)
-        if "fatal" in whats or folder.supervisor_pid() is None:
+        if "fatal" in whats:
             now = status(name)
             raise StartFailedError(f"{name} did not start again: {now.reason}", f"log: {log_path(name)}")
-    raise StartFailedError(f"{name} was not ready again in time", f"log: {log_path(name)}")
+    if folder.supervisor_pid() and asked:
+        raise StartFailedError(f"{name} was not ready again in time", f"log: {log_path(name)}")
+    preflight.check_port(spec.host, spec.port)
+    return start_spec(spec, on_event)
 
 
 def log_path(name: str) -> Path:

@@ -62,11 +62,8 @@ async def _own(
     accepted = keys.read_keys(Path(spec.key_file)) if spec.key_file else keys.Keys(())
     keys.check_bind(spec.host, bool(accepted))
     supervisor = Supervisor(spec, folder, named(spec.plan.backend), accepted, on_event)
-    try:
-        await supervisor.proxy.open(spec.host, spec.port)
-    except OSError:
-        await asyncio.to_thread(preflight.check_port, spec.host, spec.port)
-        raise
+    await asyncio.to_thread(preflight.check_port, spec.host, spec.port)
+    await supervisor.proxy.open(spec.host, spec.port)
     folder.write_spec(spec)
     server = control.Server(folder.path, CONTROL, lambda request: _answer(supervisor, request))
     await server.open()

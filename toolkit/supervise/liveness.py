@@ -27,6 +27,8 @@ class Pulse:
     """What was seen at one tick. ``now_s`` is of a monotonic clock."""
 
     now_s: float
+    late_s: float = 0
+    """How much later than planned we looked: waits and questions beyond their own limits."""
     alive: bool = True
     in_flight: int = 0
     queued_in_engine: float | None = None
@@ -39,6 +41,8 @@ class Pulse:
     """HTTP status of the health path; None when it did not answer in time."""
     probe: Literal["answered", "failed"] | None = None
     """How a token probe ended since the last tick."""
+    probing: bool = False
+    """A token probe of ours was at the engine since the last tick: what it moves there proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def judge(memory: Memory, pulse: Pulse, limits: Limits, *, unhealthy_means_dead:
     if pulse.health == HEALTH_DEAD and unhealthy_means_dead:
         return memory, "dead"
     since_tick_s = pulse.now_s - memory.tick_s
-    if since_tick_s > SUSPENDED_FACTOR * limits.tick_s:
+    if pulse.late_s > SUSPENDED_FACTOR * limits.tick_s:
         memory = _afresh(memory, pulse.now_s)
         since_tick_s = 0
     if _moved(memory, pulse):
@@ -84,7 +88,7 @@ def judge(memory: Memory, pulse: Pulse, limits: Limits, *, unhealthy_means_dead:
         counters=memory.counters if pulse.counters is None else pulse.counters,
         streamed_bytes=pulse.streamed_bytes,
     )
-    if pulse.in_flight > 0 or (pulse.queued_in_engine or 0) > 0:
+    if pulse.in_flight > 0 or (pulse.queued_in_engine or 0) > pulse.probing:
         return _busy(memory, pulse.now_s, since_tick_s, limits)
     return _idle(memory, pulse, limits)
 
@@ -96,8 +100,10 @@ def _afresh(memory: Memory, now_s: float) -> Memory:
 
 
 def _moved(memory: Memory, pulse: Pulse) -> bool:
-    counted = pulse.counters is not None and memory.counters is not None and pulse.counters != memory.counters
-    return counted or pulse.streamed_bytes != memory.streamed_bytes or pulse.probe == "answered"
+    """Whether work got on: bytes through the proxy, an answered probe, or counters that not just a probe moved."""
+    changed = pulse.counters is not None and memory.counters is not None and pulse.counters != memory.counters
+    by_work = changed and (pulse.in_flight > 0 or not pulse.probing)
+    return by_work or pulse.streamed_bytes != memory.streamed_bytes or pulse.probe == "answered"
 
 
 def _progressed(memory: Memory, now_s: float) -> Memory:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 from toolkit import machine
 from toolkit.errors import EnvironmentFailedError, InputError, ModelFileError
 from toolkit.models import gguf
 from toolkit.types import LaunchPlan
+
+ENDING_S = 1.0
+POLL_S = 0.05
 
 
 def check_model(plan: LaunchPlan) -> None:
@@ -32,23 +36,30 @@ def check_model(plan: LaunchPlan) -> None:
 
 
 def check_port(host: str, port: int) -> None:
-    """Nobody listens where our proxy will.
+    """Nobody listens where our proxy will. A holder that is just ending is waited for.
 
     Raises:
         InputError: the port is taken (says by whom) or may not be used; the address is not ours.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
+    deadline = time.monotonic() + ENDING_S
+    while (problem := _bind_problem(host, port)) is not None:
+        holder = machine.holder_of_port(port) or ""
+        if holder.startswith("pid ") or time.monotonic() > deadline:
+            if holder:
+                hint = "stop it, or choose another port; 0 picks a free one."
+                raise InputError(f"port {port} is in use by {holder}", hint)
+            raise InputError(f"cannot listen on {host} port {port}: {problem}")
+        time.sleep(POLL_S)
+
+
+def _bind_problem(host: str, port: int) -> str | None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            holder = machine.holder_of_port(port)
-            if holder:
-                raise InputError(
-                    f"port {port} is in use by {holder}", "stop it, or choose another port; 0 picks a free one."
-                ) from None
-            raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+            return error.strerror or str(error)
+    return None
 
 
 def free_port(host: str) -> int:

@@ -21,6 +21,7 @@ from toolkit.supervise import page
 from toolkit.supervise.admission import Gate, RefusedError
 from toolkit.supervise.keys import Keys
 from toolkit.supervise.metrics import Metrics
+from toolkit.supervise.quarantine import Quarantine
 from toolkit.types import Deployment
 
 POST_PATHS = frozenset(
@@ -56,11 +57,33 @@ class Target:
     key: str | None
 
 
+@dataclass
+class Exchange:
+    """One request's way to the engine and back, as far as it has come."""
+
+    begun: float = 0.0
+    counts: bool = True
+    """Whether it is work, and belongs into the histograms."""
+    response: web.StreamResponse | None = None
+    last: bytes = b""
+    answered: bool = False
+    broken: bool = False
+    """The engine's side of the connection failed."""
+
+
 class Proxy:
     """The HTTP face of one served name."""
 
-    def __init__(self, gate: Gate, keys: Keys, metrics: Metrics, view: Callable[[], Deployment]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        quarantine: Quarantine,
+        keys: Keys,
+        metrics: Metrics,
+        view: Callable[[], Deployment],
+    ) -> None:
         self.gate = gate
+        self.quarantine = quarantine
         self.target: Target | None = None
         self.streamed_bytes = 0
         self.successes = 0
@@ -125,7 +148,9 @@ class Proxy:
         if not self.gate.is_open or self.target is None:
             return self._unavailable()
         try:
-            return await asyncio.wait_for(self._relay(request, self.target, b"", count=False), MODELS_TIMEOUT_S)
+            return await asyncio.wait_for(
+                self._relay(request, self.target, b"", Exchange(counts=False)), MODELS_TIMEOUT_S
+            )
         except TimeoutError:
             return failure(503, "the engine does not answer", "engine_unavailable", _retry(RETRY_AFTER_CRASH_S))
 
@@ -133,22 +158,33 @@ class Proxy:
         begun = time.monotonic()
         try:
             body = await asyncio.wait_for(_read(request), BODY_TIMEOUT_S)
-            if body is None:
-                return failure(413, f"a request may have {BODY_MAX_BYTES:,} bytes", "request_too_large")
-            await self.gate.enter()
         except TimeoutError:
             return failure(408, "the request did not arrive in time", "request_timeout")
+        if body is None:
+            return failure(413, f"a request may have {BODY_MAX_BYTES:,} bytes", "request_too_large")
+        mark = self.quarantine.mark(body)
+        async with self.quarantine.turn(mark):
+            response = await self._admitted(request, body, mark, begun)
+        self._metrics.answered(response.status)
+        return response
+
+    async def _admitted(self, request: web.BaseRequest, body: bytes, mark: bytes, begun: float) -> web.StreamResponse:
+        """Through the gate, to the engine and back."""
+        if self.quarantine.refuses(mark):
+            return failure(422, "this request has made the engine crash before", "request_quarantined")
+        try:
+            await self.gate.enter()
         except RefusedError as refused:
-            self._metrics.answered(refused.status)
             kind = "rate_limit_exceeded" if refused.status == 429 else "engine_unavailable"
             return failure(refused.status, refused.message, kind, _retry(refused.retry_after_s))
+        exchange = Exchange(begun)
+        self.quarantine.enter(mark)
         try:
             if self.target is None:
                 return self._unavailable()
-            response = await self._relay(request, self.target, body, count=True, begun=begun)
-            self._metrics.answered(response.status)
-            return response
+            return await self._relay(request, self.target, body, exchange)
         finally:
+            self.quarantine.leave(mark, answered=exchange.answered, broken=exchange.broken)
             self.gate.leave()
 
     def _unavailable(self) -> web.Response:
@@ -157,14 +193,12 @@ class Proxy:
         return failure(503, why, "engine_unavailable", _retry(RETRY_AFTER_CRASH_S))
 
     async def _relay(
-        self, request: web.BaseRequest, target: Target, body: bytes, *, count: bool, begun: float = 0.0
+        self, request: web.BaseRequest, target: Target, body: bytes, exchange: Exchange
     ) -> web.StreamResponse:
         """Pass a request on and its answer back."""
         headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _NOT_FORWARDED)
         if target.key:
             headers["Authorization"] = f"Bearer {target.key}"
-        response: web.StreamResponse | None = None
-        last = b""
         try:
             async with target.session.request(
                 request.method,
@@ -173,34 +207,41 @@ class Proxy:
                 headers=headers,
                 allow_redirects=False,
             ) as upstream:
-                response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-                for key, value in upstream.headers.items():
-                    if key.lower() not in _HOP_BY_HOP:
-                        response.headers.add(key, value)
-                await _to_client(response.prepare(request))
-                before = begun
-                async for chunk in upstream.content.iter_any():
-                    await _to_client(response.write(chunk))
-                    self.streamed_bytes += len(chunk)
-                    last = chunk
-                    if count:
-                        now = time.monotonic()
-                        (self._metrics.ttft_s if before is begun else self._metrics.itl_s).observe(now - before)
-                        before = now
-                await _to_client(response.write_eof())
+                return await self._copy(request, upstream, exchange)
         except _ClientGoneError:
-            return response or web.Response(status=499)
+            return exchange.response or web.Response(status=499)
         except _UPSTREAM_ERRORS:
-            return await self._broken(request, response, last)
-        if count:
-            self._metrics.e2e_s.observe(time.monotonic() - begun)
+            exchange.broken = True
+            return await self._broken(request, exchange)
+
+    async def _copy(
+        self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, exchange: Exchange
+    ) -> web.StreamResponse:
+        """Status, headers and body, piece by piece as they come."""
+        response = exchange.response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
+        for key, value in upstream.headers.items():
+            if key.lower() not in _HOP_BY_HOP:
+                response.headers.add(key, value)
+        await _to_client(response.prepare(request))
+        before, gaps = exchange.begun, self._metrics.ttft_s
+        async for chunk in upstream.content.iter_any():
+            await _to_client(response.write(chunk))
+            self.streamed_bytes += len(chunk)
+            exchange.last = chunk
+            if exchange.counts:
+                now = time.monotonic()
+                gaps.observe(now - before)
+                before, gaps = now, self._metrics.itl_s
+        await _to_client(response.write_eof())
+        exchange.answered = response.status < 500
+        if exchange.counts:
+            self._metrics.e2e_s.observe(time.monotonic() - exchange.begun)
             self.successes += response.status < 400
         return response
 
-    async def _broken(
-        self, request: web.BaseRequest, response: web.StreamResponse | None, last: bytes
-    ) -> web.StreamResponse:
+    async def _broken(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         """The engine died under this request: say so in whatever way is still open."""
+        response, last = exchange.response, exchange.last
         message = "the engine stopped while it worked on this request; try again"
         if response is None or not response.prepared:
             return failure(502, message, "engine_failed", _retry(RETRY_AFTER_CRASH_S))

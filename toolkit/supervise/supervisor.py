@@ -25,6 +25,7 @@ from toolkit.supervise.keys import Keys
 from toolkit.supervise.metrics import Metrics
 from toolkit.supervise.probe import Probe
 from toolkit.supervise.proxy import Proxy, Target
+from toolkit.supervise.quarantine import Quarantine
 from toolkit.supervise.readiness import Load, NotReadyError, warm
 from toolkit.supervise.states import Cause, Intent, Machine
 from toolkit.supervise.store import EVENTS_SHOWN, Folder, Spec
@@ -69,7 +70,8 @@ class Supervisor:
         self.metrics = Metrics(spec.name)
         limit = launch.max_in_flight(spec, self._signals)
         self.gate = Gate(limit, self._limits.queue_limit, self._limits.queue_timeout_s)
-        self.proxy = Proxy(self.gate, keys, self.metrics, self.view)
+        quarantine = Quarantine(self._limits.poison_limit)
+        self.proxy = Proxy(self.gate, quarantine, keys, self.metrics, self.view)
         self._watch: Watch | None = None
 
     # --- the outside -------------------------------------------------------------------------------------
@@ -174,6 +176,8 @@ class Supervisor:
         self.gate.close("the engine has failed", RETRY_AFTER_S)
         if self._crash is not None:
             return "failed"
+        if self._ready_at_s is not None:
+            self.proxy.quarantine.crashed()
         self._crash = restart.Crash(
             at_s=time.monotonic(),
             was_ready=self._ready_at_s is not None,
@@ -340,8 +344,7 @@ class Supervisor:
             except EnvironmentFailedError as error:
                 self._crash = restart.Crash(time.monotonic(), False, error.message, final=error.message)
                 orphans = 0
-            if asked:
-                self._last_exit = await self._asked_exit(run)
+            self._last_exit = await self._final_exit(run, asked)
             if orphans:
                 self.metrics.orphans.inc(orphans)
                 self._tell("orphans", f"{orphans} processes of the old engine were ended")
@@ -353,10 +356,14 @@ class Supervisor:
     def _grace_s(self) -> float:
         return min(HASTY_GRACE_S, self._limits.term_grace_s) if self._hasty else self._limits.term_grace_s
 
-    async def _asked_exit(self, run: EngineRun) -> LastExit:
+    async def _final_exit(self, run: EngineRun, asked: bool) -> LastExit:
+        """How the run ended in the end: as asked, or by our own kill of a hung engine."""
         ended = await run.record()
-        word = "restart" if self._machine.intent == "run" else "stop"
-        return LastExit(reason=f"asked: {word}", code=ended.code, signal=ended.signal, at=ended.at)
+        if asked:
+            reason = "asked: restart" if self._machine.intent == "run" else "asked: stop"
+        else:
+            reason = self._last_exit.reason if self._last_exit else causes.reason_of(ended.code, ended.signal)
+        return LastExit(reason=reason, code=ended.code, signal=ended.signal, at=ended.at)
 
     def _next(self) -> Cause:
         """What the policy says about the crash that brought us here, if it was one."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from toolkit.backends.base import Signals
 from toolkit.supervise import liveness
-from toolkit.supervise.engine import EngineRun
+from toolkit.supervise.engine import TALK_S, EngineRun
 from toolkit.supervise.limits import Limits
 from toolkit.supervise.liveness import Pulse, Verdict
 from toolkit.supervise.metrics import Metrics
@@ -49,8 +49,9 @@ class Watch:
         try:
             while True:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                due = max(due, time.monotonic() - self._limits.tick_s) + self._limits.tick_s
-                pulse = await self._look()
+                woke = time.monotonic()
+                pulse = await self._look(late_s=woke - due)
+                due = max(due + self._limits.tick_s, time.monotonic())
                 self._memory, verdict = liveness.judge(
                     self._memory, pulse, self._limits, unhealthy_means_dead=self._signals.unhealthy_means_dead
                 )
@@ -77,19 +78,22 @@ class Watch:
         self._metrics.probe_s.observe(time.monotonic() - begun)
         return answered
 
-    async def _look(self) -> Pulse:
-        limit = self._limits.health_timeout_s
+    async def _look(self, late_s: float) -> Pulse:
+        limit, begun = self._limits.health_timeout_s, time.monotonic()
         health, series, log = await asyncio.gather(
             self._probe.health(self._health_path, limit), self._probe.metrics(limit), self.run.log_state()
         )
         self._metrics.dropped.set(float(log.get("dropped_log_bytes", 0)))
         self._count(series)
         asked: Literal["answered", "failed"] | None = None
+        probing = self._asking is not None
         if self._asking and self._asking.done():
             asked = "answered" if self._asking.result() else "failed"
             self._asking = None
+        now = time.monotonic()
         return Pulse(
-            now_s=time.monotonic(),
+            now_s=now,
+            late_s=max(late_s, now - begun - limit - TALK_S),
             alive=self.run.alive(),
             in_flight=self._proxy.gate.active,
             queued_in_engine=_sum(series, self._signals.busy_gauges),
@@ -97,6 +101,7 @@ class Watch:
             streamed_bytes=self._proxy.streamed_bytes,
             health=health,
             probe=asked,
+            probing=probing,
         )
 
     def _count(self, series: dict[str, float] | None) -> None:

@@ -1,0 +1,71 @@
+"""Fault 20: stop, restart and crash at random moments on a real tree: serialised, and never two engines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+
+import psutil
+
+from tests.supervise.harness import World, until_state
+from toolkit.supervise import api, control
+from toolkit.supervise.store import Folder
+
+
+def engines(world: World) -> int:
+    return sum("engine.py" in " ".join(p.cmdline()) for p in world.processes())
+
+
+def test_intents_at_random_moments_are_serialised(world: World, repeat: int) -> None:
+    chance = random.Random()
+    server = world.start()
+    most, running = [0], True
+
+    def count() -> None:
+        while running:
+            try:
+                most[0] = max(most[0], engines(world))
+            except psutil.Error:
+                continue
+
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    folder = Folder("s").path
+    for _ in range(12):
+        control.ask(folder, "control.sock", {"op": "restart"}, 5)
+        if chance.random() < 0.3:
+            pid = api.status("s").pid
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(chance.uniform(0, 0.6))
+    until_state("ready")
+    running = False
+    counting.join()
+    assert most[0] == 1
+    assert api.status("s").supervisor_pid == server.supervisor_pid
+
+
+def test_a_stop_while_starting_leaves_nothing(world: World, repeat: int, moment: None) -> None:
+    world.faults(load_s=5, load_log=True)
+    failed: list[Exception] = []
+
+    def start() -> None:
+        try:
+            world.start()
+        except Exception as error:
+            failed.append(error)
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    until_started = time.monotonic() + 10
+    while world.starts() == 0 and time.monotonic() < until_started:
+        time.sleep(0.01)
+    assert api.stop("s").state == "stopped"
+    starting.join(10)
+    assert world.processes() == []
+    assert len(failed) == 1
