@@ -17,7 +17,9 @@ Gpu = Annotated[
 VramGib = Annotated[float | None, typer.Option(help="Memory of each device in GiB, instead of its data sheet.")]
 EngineOption = Annotated[Engine | None, typer.Option("--engine", help="Default: llama.cpp for GGUF, else vLLM.")]
 EngineVersion = Annotated[str | None, typer.Option(help="Engine release, e.g. 0.19; memory differs by release.")]
-Quant = Annotated[str | None, typer.Option(help="Weight format to imagine: bf16, fp8, awq, gptq, int8, mxfp4, nvfp4.")]
+Quant = Annotated[
+    str | None, typer.Option(help="Weight format to imagine: fp8, awq, gptq, …; or a GGUF type such as Q4_K_M.")
+]
 KvDtype = Annotated[str | None, typer.Option(help="KV cache type: fp8 (vLLM); q8_0, q4_0, … (llama.cpp).")]
 Context = Annotated[int | None, typer.Option(help="Tokens per request, prompt + answer. Default: the model's maximum.")]
 Concurrency = Annotated[int, typer.Option(help="Requests at the same time.")]

@@ -32,18 +32,25 @@ def memory_plan_for(
         DeclinedError: the model's memory is not modelled for that engine.
     """
     from toolkit.cli.devices import devices
-    from toolkit.errors import DeclinedError
+    from toolkit.models import gguf_mix
     from toolkit.models.resolve import resolve
     from toolkit.size import Ask, plan
 
     model = resolve(target, quant)
-    chosen = engine or ("llama.cpp" if model.source == "gguf" else "vllm")
+    imagined = model.source != "gguf" and gguf_mix.canonical(model.quant) is not None
+    chosen = engine or (
+        "llama.cpp" if model.source == "gguf" or (imagined and model.quant not in gguf_mix.UNQUANTIZED) else "vllm"
+    )
+    if chosen == "vllm" and imagined:
+        raise InputError(
+            f"{model.quant} is a GGUF file type; vLLM is sized for bf16, fp8, awq, …", "use the llama.cpp engine."
+        )
     if chosen == "vllm" and model.source == "gguf":
         raise InputError(f"{model.name} is a GGUF file; vLLM is sized from config.json", "use the llama.cpp engine.")
-    if chosen == "llama.cpp" and model.source != "gguf":
-        raise DeclinedError(
-            f"llama.cpp is sized from a GGUF file, and {model.name} is known by its config.json only",
-            "give the .gguf file, or size it for vLLM.",
+    if chosen == "llama.cpp" and model.source != "gguf" and gguf_mix.canonical(model.quant) is None:
+        raise InputError(
+            f"llama.cpp runs GGUF files, and {model.name} in {model.quant} is none",
+            f"name a file type to imagine it in: {', '.join(gguf_mix.MIXES)}.",
         )
     layers = settings.get("gpu_layers")
     partial = layers is not None and layers <= model.layers

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from toolkit.models import architectures, quant, tensors
+from toolkit.models import architectures, gguf_mix, quant, tensors
 from toolkit.models.layers import Attention, Decoder, Layer
 from toolkit.types import LayerAttention, ModelSpec, RecurrentState, Role, WeightGroup
+
+LLAMA_70B_LAYERS, LLAMA_70B_HIDDEN = 80, 8192
+"""llama.cpp knows the 70B class by its 80 layers; its quantizer treats it apart."""
 
 
 def spec_from_config(
@@ -28,9 +31,26 @@ def spec_from_config(
         ModelFileError: a config without the numbers an architecture needs.
     """
     decoder = architectures.read(config, name)
+    mix = gguf_mix.canonical(fmt) if fmt else None
+    if mix:
+        facts = _mix_facts(decoder)
+        return spec_from_decoder(decoder, config, name, source, path, mix, lambda t: gguf_mix.bytes_of(t, mix, facts))
     own = quant.of_config(config)
     chosen = quant.scheme(fmt) if fmt else own
-    return spec_from_decoder(decoder, config, name, source, path, own if chosen.name == own.name else chosen)
+    chosen = own if chosen.name == own.name else chosen
+    return spec_from_decoder(decoder, config, name, source, path, chosen.name, lambda t: quant.bytes_of(t, chosen))
+
+
+def _mix_facts(decoder: Decoder) -> gguf_mix.Facts:
+    first = next((x.attention for x in decoder.layers if x.attention.kind == "gqa"), None)
+    moe = next((x.mlp for x in decoder.layers if x.mlp.kind == "moe"), None)
+    return gguf_mix.Facts(
+        layers=len(decoder.layers),
+        heads_per_kv=first.heads // first.kv_heads if first else 1,
+        experts=moe.experts if moe else 0,
+        tied=decoder.tied,
+        large=len(decoder.layers) == LLAMA_70B_LAYERS and decoder.hidden == LLAMA_70B_HIDDEN,
+    )
 
 
 def spec_from_decoder(
@@ -39,16 +59,17 @@ def spec_from_decoder(
     name: str,
     source: Literal["folder", "profile", "hub"],
     path: str | None,
-    fmt: quant.Scheme,
+    fmt: str,
+    bytes_of: Callable[[tensors.TensorShape], int],
 ) -> ModelSpec:
-    """The record of a decoder in a weight format."""
+    """The record of a decoder in a weight format, whose bytes per tensor ``bytes_of`` tells."""
     moe = next((layer.mlp for layer in decoder.layers if layer.mlp.kind == "moe"), None)
     return ModelSpec(
         name=name,
         source=source,
         path=path,
         architecture=str((config.get("architectures") or ["?"])[0]),
-        quant=fmt.name,
+        quant=fmt,
         layers=len(decoder.layers),
         hidden=decoder.hidden,
         heads=max((layer.attention.heads for layer in decoder.layers), default=1) or 1,
@@ -62,7 +83,7 @@ def spec_from_decoder(
         attention=tuple(_cache(layer.attention) for layer in decoder.layers),
         recurrent=tuple(_state(layer.attention) for layer in decoder.layers),
         rope_cache_elements=decoder.rope_cache,
-        weights=_groups(tensors.of(decoder), fmt),
+        weights=_groups(tensors.of(decoder), bytes_of),
     )
 
 
@@ -101,12 +122,14 @@ def _state(a: Attention) -> RecurrentState:
     return RecurrentState()
 
 
-def _groups(listed: Iterable[tensors.TensorShape], fmt: quant.Scheme) -> tuple[WeightGroup, ...]:
+def _groups(
+    listed: Iterable[tensors.TensorShape], bytes_of: Callable[[tensors.TensorShape], int]
+) -> tuple[WeightGroup, ...]:
     params: dict[tuple[Role, int | None], int] = defaultdict(int)
     sizes: dict[tuple[Role, int | None], int] = defaultdict(int)
     for t in listed:
         params[t.role, t.layer] += t.elements
-        sizes[t.role, t.layer] += quant.bytes_of(t, fmt)
+        sizes[t.role, t.layer] += bytes_of(t)
     return tuple(
         WeightGroup(role=role, layer=layer, params=n, bytes=sizes[role, layer]) for (role, layer), n in params.items()
     )

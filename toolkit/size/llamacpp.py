@@ -14,7 +14,7 @@ from toolkit.errors import InputError
 from toolkit.models import ggml
 from toolkit.size import kv
 from toolkit.size.ask import Ask, Device, Estimate, setting
-from toolkit.types import MIB, DevicePlan, LayerAttention, Line, ModelSpec
+from toolkit.types import MIB, Basis, DevicePlan, LayerAttention, Line, ModelSpec
 
 UBATCH = 512
 """Default ``--ubatch-size`` (common.h)."""
@@ -225,7 +225,7 @@ def estimate(ask: Ask) -> Estimate:
     """The whole picture: lines per device, what is reserved, the tightest device's margin."""
     r = resolve(ask)
     held = shares(ask.model, ask.devices, r)
-    plans = tuple(_device_plan(d, s, r) for d, s in zip(ask.devices, held, strict=True))
+    plans = tuple(_device_plan(d, s, r, ask.model.weights_basis) for d, s in zip(ask.devices, held, strict=True))
     tightest = min(plans, key=lambda p: p.free_bytes)
     cells = cells_per_stream(r)
     return Estimate(
@@ -252,10 +252,11 @@ def margin(ask: Ask) -> int:
     return min(d.usable_bytes - s.total for d, s in zip(ask.devices, held, strict=True))
 
 
-def _device_plan(device: Device, share: Share, r: Resolved) -> DevicePlan:
+def _device_plan(device: Device, share: Share, r: Resolved, basis: Basis) -> DevicePlan:
     flash = "with" if r.flash_attn else "without"
+    table = "tensor table of the file" if basis == "engine" else "the quantizer's rules for every tensor"
     lines = [
-        Line(what="weights", bytes=share.weights, basis="engine", how="tensor table of the file, placed by layer"),
+        Line(what="weights", bytes=share.weights, basis=basis, how=f"{table}, placed by layer"),
         Line(
             what="kv_cache",
             bytes=share.kv,
