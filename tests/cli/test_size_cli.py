@@ -54,6 +54,16 @@ def test_what_does_not_fit_exits_1_and_says_what_would() -> None:
     assert "fits then" in done.stdout
 
 
+def test_a_gguf_type_is_imagined() -> None:
+    """Llama-3.1-8B in Q4_K_M is 4.58 GiB, of which the 0.27 GiB input embedding stays off the GPU."""
+    plan = document("size", "llama-3.1-8b", "--gpu", "RTX-4080", "--quant", "q4_k_m", "--context", "8192")
+    assert (plan["engine"], plan["quant"]) == ("llama.cpp", "Q4_K_M")
+    weights = plan["devices"][0]["lines"][0]
+    embedding = 128256 * 4096 // 256 * 144  # Q4_K: 144 bytes per 256 weights
+    assert (weights["bytes"] + embedding) / 2**30 == pytest.approx(4.58, abs=0.01)
+    assert weights["basis"] == "computed"
+
+
 def test_folder_with_a_config(tmp_path: Path) -> None:
     config = {
         "architectures": ["Qwen3ForCausalLM"],
@@ -85,6 +95,8 @@ def test_folder_with_a_config(tmp_path: Path) -> None:
         (["llama-3.1-8b", "--gpu", "L4", "--kv-dtype", "fp9"], ["unknown KV cache dtype 'fp9'", "fp8"]),
         (["llama-3.1-8b", "--gpu", "L4", "--engine-version", "latest"], ["no vLLM version"]),
         (["llama-3.1-8b", "--gpu", "L4", "--vram-gib", "-3"], ["makes no sense"]),
+        (["llama-3.1-8b", "--gpu", "L4", "--engine", "llama.cpp"], ["llama.cpp runs GGUF files", "Q4_K_M"]),
+        (["llama-3.1-8b", "--gpu", "L4", "--engine", "vllm", "--quant", "Q4_K_M"], ["which vLLM does not run"]),
         (["./nothing.gguf"], ["no such file"]),
         (["/"], ["no config.json"]),
     ],

@@ -10,7 +10,7 @@ from toolkit.errors import InputError
 
 if TYPE_CHECKING:
     from toolkit.size import Ask
-    from toolkit.types import LaunchPlan, MemoryPlan
+    from toolkit.types import LaunchPlan, MemoryPlan, ModelSpec
 
 DOCUMENT_MAX_BYTES = 64 * 2**20
 
@@ -32,31 +32,37 @@ def memory_plan_for(
         DeclinedError: the model's memory is not modelled for that engine.
     """
     from toolkit.cli.devices import devices
-    from toolkit.models import gguf_mix
     from toolkit.models.resolve import resolve
     from toolkit.size import Ask, plan
 
     model = resolve(target, quant)
-    imagined = model.source != "gguf" and gguf_mix.canonical(model.quant) is not None
-    chosen = engine or (
-        "llama.cpp" if model.source == "gguf" or (imagined and model.quant not in gguf_mix.UNQUANTIZED) else "vllm"
-    )
-    if chosen == "vllm" and imagined:
-        raise InputError(
-            f"{model.quant} is a GGUF file type; vLLM is sized for bf16, fp8, awq, …", "use the llama.cpp engine."
-        )
-    if chosen == "vllm" and model.source == "gguf":
-        raise InputError(f"{model.name} is a GGUF file; vLLM is sized from config.json", "use the llama.cpp engine.")
-    if chosen == "llama.cpp" and model.source != "gguf" and gguf_mix.canonical(model.quant) is None:
-        raise InputError(
-            f"llama.cpp runs GGUF files, and {model.name} in {model.quant} is none",
-            f"name a file type to imagine it in: {', '.join(gguf_mix.MIXES)}.",
-        )
+    chosen = _engine(model, engine)
     layers = settings.get("gpu_layers")
     partial = layers is not None and layers <= model.layers
     found = devices(gpu or [], vram_gib, chosen, partial)
     ask = Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", **settings)
     return _by_the_engine(ask, plan(ask), gpu or [], vram_gib) if exact else plan(ask)
+
+
+def _engine(model: ModelSpec, wanted: str | None) -> str:
+    """llama.cpp for GGUF files, real or imagined; vLLM for everything else.
+
+    Raises:
+        InputError: the wanted engine does not run that format.
+    """
+    from toolkit.models import gguf_mix
+
+    gguf = model.source == "gguf" or model.quant in gguf_mix.MIXES
+    if wanted == "vllm" and gguf:
+        raise InputError(
+            f"{model.name} in {model.quant} is a GGUF file, which vLLM does not run", "use the llama.cpp engine."
+        )
+    if wanted == "llama.cpp" and not gguf:
+        raise InputError(
+            f"llama.cpp runs GGUF files, and {model.name} in {model.quant} is none",
+            f"name a file type to imagine it in: {', '.join(gguf_mix.MIXES)}.",
+        )
+    return "llama.cpp" if gguf else "vllm"
 
 
 def _by_the_engine(ask: Ask, memory: MemoryPlan, gpu: list[str], vram_gib: float | None) -> MemoryPlan:

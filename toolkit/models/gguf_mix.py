@@ -50,7 +50,12 @@ class Facts:
 
 
 def canonical(name: str) -> str | None:
-    """The file type of that name, whatever its case; None when there is none."""
+    """The file type of that name, whatever its case; None when there is none.
+
+    ``BF16`` and ``F16`` are file types only in capitals: ``bf16`` is a checkpoint's dtype.
+    """
+    if name.upper() in UNQUANTIZED:
+        return name if name in UNQUANTIZED else None
     return next((mix for mix in MIXES if mix.lower() == name.lower()), None)
 
 
