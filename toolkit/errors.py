@@ -9,7 +9,8 @@
     │   └── ModelFileError        2     a model file that is not what it claims: no GGUF, truncated, corrupt
     ├── EnvironmentFailedError    3     the machine or a server failed us: did not start, not reachable
     │   ├── NoEngineError         3→2   no engine can serve this here; carries the command that installs one
-    │   └── StartFailedError      3     a server that did not become ready, with its reason
+    │   ├── StartFailedError      3     a server that did not become ready, with its reason
+    │   └── SourceUnavailableError 3    a remote source that cannot be read now: no network, no access, too busy
     └── DeclinedError             1     the honest answer is no: does not fit, result invalid, cannot predict
 
 Messages say what is wrong, what was found and what to do next, in one sentence each; they never mention
@@ -76,6 +77,10 @@ class NoEngineError(EnvironmentFailedError):
 
 class StartFailedError(EnvironmentFailedError):
     """A server that was started but did not become ready."""
+
+
+class SourceUnavailableError(EnvironmentFailedError):
+    """A remote source that cannot be read now: offline, not reachable, no access, asked to wait, or broken replies."""
 
 
 class DeclinedError(SelfhostError):

@@ -292,6 +292,8 @@ class ModelSpec(Frozen):
     weights: tuple[WeightGroup, ...] = Field(repr=False)
     weights_basis: Basis = "computed"
     """`engine` when the sizes were read from the file's own header, `computed` from `config.json`."""
+    notes: tuple[str, ...] = ()
+    """What a reader of these facts should know, in words; `size` shows them as warnings."""
 
     @property
     def weights_bytes(self) -> int:
@@ -638,6 +640,25 @@ class CostReport(Document):
     joules_per_token: float | None = None
     energy_usd_per_mtok: Money | None = None
     currency: Currency | None = None
+
+
+class AuditedClaim(Frozen):
+    """One claim, judged. ``implied`` has the figures that follow from it, units in the names."""
+
+    claim: str
+    verdict: Literal["holds", "cannot_hold", "depends"]
+    implied: dict[str, float | int | str | bool | tuple[float, ...] | None]
+    because: str
+    arithmetic: tuple[str, ...] = ()
+    """The steps, as a reader can repeat them."""
+
+
+class Audit(Document):
+    """The document of `audit`. ``source`` says whose claims these are."""
+
+    kind: Literal["audit"] = "audit"
+    source: str
+    claims: tuple[AuditedClaim, ...]
 
 
 class ApiPrice(Frozen):
