@@ -30,7 +30,7 @@ _S = 1_000_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds allowed: to connect, between two reads once bytes came, and for a whole request."""
+    """Seconds allowed: to connect, between two reads once tokens came, and for a whole request."""
 
     connect_s: float = 10.0
     stall_s: float = 60.0
@@ -94,12 +94,10 @@ class Connection:
         self._drained = True
         self._expired: str | None = None
         self._end_ns = 0
-        self.limit_ns = 0
-        """When the watchdog ends the request, unless a byte comes before."""
         self.sent_ns = 0
         self.first_byte_ns: int | None = None
         self.last_ns = 0
-        """The last byte, or the attempt's end."""
+        """The last byte; after a failure, when the attempt was given up."""
         self.lag_ns: int | None = None
         """Greatest user stamp − kernel stamp of the request's reads; None without kernel stamps."""
 
@@ -147,7 +145,8 @@ class Connection:
                 self.connect()
                 self._attempt(payload, reply)
         finally:
-            self.last_ns = self.last_ns or perf_counter_ns()
+            if not reply.complete:
+                self.last_ns = perf_counter_ns()
             self._used = True
             if not (reply.complete and reply.keep_alive):
                 self.close()
@@ -160,11 +159,14 @@ class Connection:
                 with suppress(OSError):
                     self._sock.shutdown(patched.SHUT_RDWR)
 
-    def overdue(self) -> str:
-        """Which limit has passed, once ``limit_ns`` has."""
-        if self.first_byte_ns is None:
-            return "timeout_first_byte"
-        return "timeout_total" if self.limit_ns >= self._end_ns else "timeout_stall"
+    def overdue(self, now: int, *, speaking: bool) -> str | None:
+        """Which time limit of the running request has passed; silence counts once it is ``speaking`` tokens."""
+        if now > self._end_ns:
+            if self.first_byte_ns is None:
+                return "timeout_first_byte"
+            return "timeout_total" if speaking else "timeout_first_token"
+        stall_ns = self._target.limits.stall_s * _S
+        return "timeout_stall" if speaking and now > self.last_ns + stall_ns else None
 
     # --- inside one request ---
 
@@ -174,7 +176,7 @@ class Connection:
         self.first_byte_ns = self.lag_ns = None
         self.last_ns = 0
         self.sent_ns = perf_counter_ns()
-        self._end_ns = self.limit_ns = self.sent_ns + int(self._target.limits.request_s * _S)
+        self._end_ns = self.sent_ns + int(self._target.limits.request_s * _S)
 
     def _attempt(self, payload: bytes, reply: Reply) -> None:
         try:
@@ -203,7 +205,6 @@ class Connection:
                 gevent.get_hub().wait(self._writable)
 
     def _receive(self, reply: Reply) -> None:
-        stall_ns = int(self._target.limits.stall_s * _S)
         read = self._read_tls if self._tls else self._read_plain
         while not reply.complete:
             data, stamp = read()
@@ -215,7 +216,6 @@ class Connection:
             if self.first_byte_ns is None:
                 self.first_byte_ns = stamp
             self.last_ns = stamp
-            self.limit_ns = min(self._end_ns, stamp + stall_ns)
             reply.feed(data, stamp)
 
     def _read_plain(self) -> tuple[bytes, int]:

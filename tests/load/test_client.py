@@ -139,7 +139,8 @@ def test_every_request_has_a_prompt_of_its_own(load: Load, mock: Mock) -> None:
         ({"fault": "bad_chunk"}, "bad_http", "zz"),
         ({"fault": "silent"}, "timeout_first_byte", ""),
         ({"fault": "mute"}, "timeout_stall", ""),
-        ({"fault": "slowloris"}, "timeout_total", ""),
+        ({"fault": "slowloris"}, "timeout_first_token", ""),
+        ({"itl_s": 0.5}, "timeout_total", ""),
     ],
 )
 def test_a_broken_reply_fails_under_its_own_name(load: Load, mock: Mock, settings: dict, name: str, words: str) -> None:

@@ -40,7 +40,7 @@ def bench(
     slo: Annotated[str | None, typer.Option(help="What must hold, e.g. ttft_p95<500ms,itl_p95<50ms.")] = None,
     max_failed: Annotated[float, typer.Option(help="Share of failed requests that is still fine.")] = 0.01,
     timeout: Annotated[str, typer.Option(help="Longest time for one request.")] = "300s",
-    stall: Annotated[str, typer.Option(help="Longest silence within one reply.")] = "60s",
+    stall: Annotated[str, typer.Option(help="Longest silence between tokens.")] = "60s",
     ignore_eos: Annotated[
         bool | None, typer.Option(help="Force the asked answer length. Default: where the engine can.")
     ] = None,

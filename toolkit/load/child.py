@@ -75,9 +75,11 @@ class LoadProcess:
             child.wait()
 
     def _wait_ready(self) -> None:
-        event = self.receive(READY_S)
-        if event is None or event["event"] != "ready":
-            raise LoadProcessDiedError(f"the load process was not ready within {READY_S:.0f} s{self._last_words()}")
+        limit = time.monotonic() + READY_S
+        while (event := self.receive(limit - time.monotonic())) is not None:
+            if event["event"] == "ready":  # samples of forked workers may come before it
+                return
+        raise LoadProcessDiedError(f"the load process was not ready within {READY_S:.0f} s{self._last_words()}")
 
     def send(self, command: dict[str, Any]) -> None:
         """Give it a level, or tell it to stop. Raises LoadProcessDiedError."""

@@ -95,7 +95,7 @@ class LoadLevel(Frozen):
 
 
 class TimeLimits(Frozen):
-    """Seconds: to connect, between two reads of one reply, for a whole request."""
+    """Seconds: to connect, between two reads of one reply once it has tokens, for a whole request."""
 
     connect_s: float = Field(default=10, gt=0)
     stall_s: float = Field(default=60, gt=0)
