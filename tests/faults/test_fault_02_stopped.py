@@ -31,6 +31,7 @@ def test_stopped_when_busy(world: World, repeat: int, moment: None) -> None:
     client = threading.Thread(target=lambda: body.append(chat(server, 2000, stream=True)[1]))
     client.start()
     until(lambda: api.status("s").in_flight == 1, 5)
+    time.sleep(0.3)  # the stream has begun
     stopped = time.monotonic()
     kill(server.pid, signal.SIGSTOP)
     until(world.crashes, 10)

@@ -90,6 +90,10 @@ def _plan(
             model_path=str(path.resolve()) if path and path.exists() else model,
             health_path=health_path,
         )
+    if backend != "auto":
+        from toolkit.backends.base import named
+
+        named(backend)
     if model is None:
         raise InputError("no model was named", "selfhost models lists the known ones.")
     from toolkit.cli.pipeline import launch_plan_for

@@ -1,0 +1,184 @@
+"""serve, status, logs, stop and restart as a user types them, with a fake engine behind `--backend command`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.supervise.harness import FAKE, World, chat, until
+from toolkit.supervise import api
+
+pytestmark = pytest.mark.slow
+
+
+class Shell:
+    """Runs `selfhost` in a process of its own, in one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.cmd = f"{sys.executable} {FAKE} --host {{host}} --port {{port}} --model fake --faults {world.faults_file}"
+        self.env = os.environ | {"FAKE_ROOT": str(world.root), "NO_COLOR": "1"}
+
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "toolkit.cli.main", *words],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        process = self.popen(*words)
+        out, err = process.communicate(timeout=40)
+        return process.returncode, out, err
+
+    def serve(self, *words: str) -> tuple[int, str, str]:
+        return self("serve", "--backend", "command", "--cmd", self.cmd, "--served-name", "fake", *words)
+
+
+@pytest.fixture
+def shell(world: World) -> Shell:
+    return Shell(world)
+
+
+def test_detached_from_start_to_stop(shell: Shell) -> None:
+    status, out, err = shell.serve("--detach", "--port", "0", "--name", "a", "--json")
+    assert status == 0, err
+    started = json.loads(out)
+    assert (started["kind"], started["state"], started["name"]) == ("status", "ready", "a")
+    assert started["base_url"].endswith("/v1")
+    assert chat(api.status("a"))[0] == 200
+    listed = json.loads(shell("status", "--json")[1])
+    assert (listed["kind"], [s["name"] for s in listed["servers"]]) == ("status_list", ["a"])
+    contract = {"kind", "name", "state", "pid", "supervisor_pid", "backend", "base_url", "restarts", "last_exit"}
+    contract |= {"ready_s", "uptime_s", "in_flight", "effective_config", "events", "schema_version"}
+    assert contract <= set(json.loads(shell("status", "a", "--json")[1]))
+    assert "listening on" in shell("logs", "a", "-n", "5")[1]
+    status, out, err = shell("restart", "a", "--json")
+    assert (status, json.loads(out)["restarts"]) == (0, 1)
+    status, out, _ = shell("stop", "a", "--json")
+    assert (status, json.loads(out)["state"]) == (0, "stopped")
+    assert shell("stop", "a")[0] == 0
+    assert shell("stop")[0] == 0
+    assert "stopped" in shell("status")[1]
+
+
+def test_the_foreground_drains_on_ctrl_c(shell: Shell) -> None:
+    process = shell.popen(
+        *("serve", "--backend", "command", "--cmd", shell.cmd, "--served-name", "fake", "--port", "0", "--json")
+    )
+    until((shell.world.home / "servers" / "fake" / "status.json").exists, 10)
+    until(lambda: api.status("fake").state == "ready", 10)
+    assert chat(api.status("fake"))[0] == 200
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert json.loads(out)["state"] == "stopped"
+    assert "draining" in err
+    assert shell.world.processes() == []
+
+
+def test_logs_follow(shell: Shell) -> None:
+    shell.serve("--detach", "--port", "0")
+    process = shell.popen("logs", "fake", "-f", "-n", "0")
+    time.sleep(1)
+    shell.world.faults(log_bytes=2**16)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("xxxx")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 130
+
+
+def test_a_failed_detached_start_exits_3_with_the_reason(shell: Shell) -> None:
+    shell.world.faults(exit_at_start=[2, "error: unrecognized arguments: --what"])
+    status, out, err = shell.serve("--detach", "--port", "0", "--json")
+    assert (status, out) == (3, "")
+    assert "error: fake did not start: the engine does not accept its arguments" in err
+    assert "Traceback" not in err
+
+
+def test_a_failed_foreground_start_exits_3_with_the_reason(shell: Shell) -> None:
+    shell.world.faults(exit_at_start=[2, "error: unrecognized arguments: --what"])
+    status, _, err = shell.serve("--port", "0")
+    assert status == 3
+    assert "error: fake did not start: the engine does not accept its arguments" in err
+
+
+def test_bad_input_is_one_line_and_exit_2(shell: Shell, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k\n")
+    key.chmod(0o644)
+    config = tmp_path / "c.toml"
+    config.write_text("[supervise]\ndrain_sec = 1\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        cases: dict[tuple[str, ...], str] = {
+            ("--port", str(port)): f"port {port} is in use by pid {os.getpid()} ",
+            ("--port", "0", "--host", "0.0.0.0"): "no API key is set",
+            ("--port", "0", "--api-key-file", str(key)): "can be read by others (mode 0644)",
+            ("--port", "0", "--config", str(config)): "unknown limit 'drain_sec'",
+            ("--port", "0", "--name", "../x"): "cannot name a server",
+        }
+        for words, message in cases.items():
+            status, _, err = shell.serve(*words)
+            assert status == 2, (words, err)
+            assert message in err
+            assert "Traceback" not in err
+    status, _, err = shell("serve", "m", "--backend", "vlm")
+    assert (status, "did you mean vllm" in err) == (2, True), err
+    status, _, err = shell("serve", "--backend", "command", "--cmd", "sleep 5")
+    assert (status, "does not say where the port goes" in err) == (2, True)
+    status, _, err = shell("serve", "--backend", "command", "--cmd", "no-such-program-x {port}")
+    assert (status, "no such program" in err) == (2, True)
+    assert shell("status", "nobody")[0] == 2
+    assert shell("logs", "nobody")[0] == 2
+    assert shell.world.processes() == []
+
+
+def test_a_terminal_gets_a_live_line(shell: Shell) -> None:
+    """In a pseudo-terminal: event lines, where to reach it, and one line that is redrawn."""
+    import pty
+
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "toolkit.cli.main",
+            "serve",
+            "--backend",
+            "command",
+            "--cmd",
+            shell.cmd,
+            "--served-name",
+            "fake",
+            "--port",
+            "0",
+        ],
+        env={k: v for k, v in shell.env.items() if k != "NO_COLOR"} | {"TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+    )
+    os.close(follower)
+    seen = b""
+    deadline = time.monotonic() + 15
+    while b"up 0:0" not in seen and time.monotonic() < deadline:
+        seen += os.read(leader, 4096)
+    process.send_signal(signal.SIGINT)
+    process.wait(15)
+    os.close(leader)
+    assert b"serving fake at http://127.0.0.1:" in seen
+    assert b"\r\x1b[2Kfake \xc2\xb7 ready \xc2\xb7 0 in flight" in seen

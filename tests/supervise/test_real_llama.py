@@ -1,0 +1,76 @@
+"""A real llama-server with the embedded model under the real supervisor: serve, break, restart, take over, stop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.supervise.harness import World, chat, get, kill, ready_status, until, until_new_engine
+from toolkit.cli.pipeline import launch_plan_for
+from toolkit.supervise import api
+from toolkit.types import Deployment
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """The embedded model, served as `fake` (the name that the harness asks for)."""
+    world = World(tmp_path, monkeypatch)
+    plan = launch_plan_for("smollm2-135m", backend="llama-server", served_name="fake", context=1024, concurrency=2)
+    yield api.start_detached(plan, name="s", port=0)
+    assert world.close() == []
+
+
+def test_it_answers_streams_and_is_the_engines_own_bytes(server: Deployment) -> None:
+    assert ready_status(server) == 200
+    status, body = chat(server, 8, text="What is the capital of France?")
+    assert status == 200
+    assert json.loads(body)["usage"]["completion_tokens"] == 8
+    status, body = chat(server, 8, stream=True)
+    assert (status, body.endswith(b"data: [DONE]\n\n")) == (200, True)
+    assert get(server, "/slots")[0] == 404
+    until(lambda: b'selfhost_tokens_total{kind="output",server="s"}' in get(server, "/metrics")[1], 12)
+
+
+def test_its_port_is_closed_to_others_by_a_key(server: Deployment) -> None:
+    engine = psutil.Process(server.pid)
+    port = next(c.laddr.port for c in engine.net_connections() if c.status == psutil.CONN_LISTEN)
+    direct = server.model_copy(update={"base_url": f"http://127.0.0.1:{port}/v1"})
+    assert chat(direct)[0] == 401
+    assert "--api-key" not in " ".join(engine.cmdline())
+
+
+def test_killed_it_is_back_within_seconds(server: Deployment) -> None:
+    killed = time.monotonic()
+    kill(server.pid)
+    until(lambda: ready_status(server) == 503, 1.0)
+    again = until_new_engine(server.pid, limit_s=30)
+    assert time.monotonic() - killed < 20
+    assert again.last_exit is not None
+    assert (again.last_exit.signal, again.restarts) == (9, 1)
+    assert chat(again)[0] == 200
+
+
+def test_a_new_supervisor_takes_it_over_without_a_load(server: Deployment) -> None:
+    kill(server.supervisor_pid)
+    again = api.restart("s")
+    assert again.pid == server.pid
+    assert chat(again)[0] == 200
+
+
+def test_stop_lets_a_stream_end(server: Deployment) -> None:
+    import threading
+
+    bodies: list[bytes] = []
+    client = threading.Thread(target=lambda: bodies.append(chat(server, 60, stream=True)[1]))
+    client.start()
+    until(lambda: api.status("s").in_flight == 1, 5)
+    assert api.stop("s").state == "stopped"
+    client.join(10)
+    assert bodies[0].endswith(b"data: [DONE]\n\n")
