@@ -148,3 +148,28 @@ def test_start_up_is_for_free() -> None:
     done = selfhost("--version")
     assert done.returncode == 0
     assert done.stdout.startswith("selfhost 0.")
+
+
+def test_side_by_side_and_markdown() -> None:
+    plan = document("size", "qwen3-8b", "--vs", "llama-3.1-8b", "--gpu", "L4", "--context", "8192")
+    assert (plan["model"], plan["versus"]["model"]) == ("qwen3-8b", "llama-3.1-8b")
+    done = selfhost("size", "qwen3-8b", "--gpu", "L4", "--context", "8192", "--markdown")
+    assert "| weights | 15.27 GiB |" in done.stdout  # vLLM 0.19 logs 15.27 GiB for Qwen3-8B
+
+
+def test_the_fewest_of_every_gpu() -> None:
+    """Llama-3.3-70B in 16 bits is 131.4 GiB, 65.7 on each of two ranks: an H100 gives vLLM 0.92 x 79.19 = 72.9 GiB, so
+    two hold it with 7 GiB for everything else; one H200 gives 0.92 x 139.8 = 128.6 GiB and cannot; a 12 GB card would
+    need more than eight."""
+    plan = document("size", "llama-3.3-70b", "--every-gpu", "--context", "4096")
+    fewest = {m["gpu"]: m["count"] for m in plan["minimum_gpus"]}
+    assert (fewest["H100-SXM-80GB"], fewest["H200-SXM"], fewest["RTX-3060-12GB"]) == (2, 2, None)
+    assert len(fewest) > 50
+    assert "named too" in error_of("size", "llama-3.3-70b", "--every-gpu", "--gpu", "L4")
+
+
+def test_the_grid_is_the_edge() -> None:
+    plan = document("size", "llama-3.1-8b", "--gpu", "L4", "--context", "8192")
+    at = {row["context"]: row["max_concurrency"] for row in plan["grid"]}
+    assert at[8192] == plan["max_concurrency"]
+    assert list(at.values()) == sorted(at.values(), reverse=True)

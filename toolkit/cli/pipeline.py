@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.errors import InputError
 
@@ -23,9 +23,13 @@ def memory_plan_for(
     engine: str | None = None,
     quant: str | None = None,
     exact: bool = False,
+    every_gpu: bool = False,
     **settings: Any,
 ) -> MemoryPlan:
-    """Size a model; ``settings`` are fields of `size.Ask`. ``exact`` asks llama.cpp's own planner too.
+    """Size a model; ``settings`` are fields of `size.Ask`.
+
+    ``exact`` asks llama.cpp's own planner too; ``every_gpu`` sizes for the least memory that holds the plan and lists
+    the fewest of every known GPU.
 
     Raises:
         InputError: an unknown name or contradictory settings.
@@ -37,11 +41,38 @@ def memory_plan_for(
 
     model = resolve(target, quant)
     chosen = _engine(model, engine)
+    if every_gpu:
+        return _on_every_gpu(model, chosen, settings)
     layers = settings.get("gpu_layers")
     partial = layers is not None and layers <= model.layers
     found = devices(gpu or [], vram_gib, chosen, partial)
     ask = Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", **settings)
     return _by_the_engine(ask, plan(ask), gpu or [], vram_gib) if exact else plan(ask)
+
+
+def _on_every_gpu(model: ModelSpec, engine: str, settings: dict[str, Any]) -> MemoryPlan:
+    """The plan on the least memory that holds it, with the fewest of every GPU of the profiles."""
+    from toolkit import profiles
+    from toolkit.size import Ask, Device, minimum, plan
+    from toolkit.size.usable import usable_bytes
+
+    devices = []
+    for gpu in profiles.gpus().values():
+        if gpu.vram_gib is not None and gpu.device_class not in ("cpu", "apple"):
+            size, how = usable_bytes(gpu)
+            devices.append(Device(gpu.name, size, "gpu", how, gpu.compute_capability))
+    name: Literal["vllm", "llama.cpp"] = "vllm" if engine == "vllm" else "llama.cpp"
+    ask = Ask(model=model, devices=tuple(devices[:1]), engine=name, **settings)
+    found = {d: minimum(ask, d) for d in devices}
+    held = [d for d in devices if found[d].count]
+    least = (
+        min(held, key=lambda d: d.usable_bytes * (found[d].count or 0))
+        if held
+        else max(devices, key=lambda d: d.usable_bytes)
+    )
+    count = found[least].count or 8
+    whole = plan(ask.with_(devices=(least,) * count, tp=count if name == "vllm" else None))
+    return whole.model_copy(update={"minimum_gpus": tuple(found.values())})
 
 
 def _engine(model: ModelSpec, wanted: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.types import GIB, MIB, DevicePlan, MemoryPlan
+from toolkit.types import GIB, MIB, Advice, DevicePlan, MemoryPlan, MinimumGpus
 
 WIDTH = 60
 MARKS = {
@@ -17,30 +17,104 @@ MARKS = {
     "lora": "█",
 }
 VERDICT = {
-    "sure": "fits",
-    "likely": "fits, probably",
+    "sure": "it fits",
+    "likely": "it fits, probably",
     "close": "too close to call",
-    "no": "does not fit",
+    "no": "it does not fit",
 }
 
 
 def render(plan: MemoryPlan) -> str:
-    """The whole answer as plain text, at most 100 columns."""
-    head = f"{plan.model} · {plan.quant} · {plan.engine}"
-    head += f" {plan.engine_version}" if plan.engine_version else ""
-    parts = [f"{head} · {plan.context:,} tokens × {plan.concurrency} at once", ""]
+    """The whole answer as plain text; two models side by side when there are two."""
+    if plan.versus is not None:
+        return _side_by_side(plan, plan.versus)
+    parts = [f"{_head(plan)} · {plan.context:,} tokens × {plan.concurrency} at once", ""]
     for device, count in _grouped(plan.devices):
         parts += [*_device(device, count), ""]
     parts += _answers(plan)
+    if plan.grid:
+        parts += ["", "users and context at once:"]
+        parts += ["  " + "  ".join(f"{_short(row.context):>6}" for row in plan.grid) + "  tokens"]
+        parts += ["  " + "  ".join(f"{row.max_concurrency:>6,}" for row in plan.grid) + "  users"]
     parts += [f"! {w}" for w in plan.warnings]
     if plan.advice:
         parts += ["", "what would change it:"]
-        parts += [
-            f"  {'+' if a.fits_then else '-'} {a.change}: saves {amount(a.saves_bytes)}, "
-            + ("fits then" if a.fits_then else "still does not fit")
-            for a in plan.advice
-        ]
+        parts += [f"  {'+' if a.fits_then else '-'} {_advice(a)}" for a in plan.advice]
+    if plan.minimum_gpus:
+        parts += ["", "the fewest of each GPU (of 1, 2, 4, 8), and users at this context:"]
+        parts += [f"  {_minimum(m)}" for m in _by_count(plan)]
     return "\n".join(parts)
+
+
+def markdown(plan: MemoryPlan) -> str:
+    """The same as Markdown, for a wiki or an issue; a second model follows the first."""
+    lines = [
+        f"## {_head(plan)}",
+        "",
+        f"{plan.context:,} tokens × {plan.concurrency} at once: **{VERDICT[plan.certainty]}**",
+    ]
+    for device, count in _grouped(plan.devices):
+        lines += ["", f"### {_name(device, count)}, {amount(device.usable_bytes)} usable", ""]
+        lines += ["| what | bytes | basis | how |", "|---|---:|---|---|"]
+        lines += [f"| {x.what} | {amount(x.bytes)} | {x.basis} | {x.how} |" for x in device.lines]
+        lines += [f"| **total** | **{amount(device.total_bytes)}** | | ± {amount(device.error_bytes)} |"]
+    lines += ["", *(f"- {text}" for text in _answers(plan))]
+    if plan.grid:
+        lines += ["", "| context | users |", "|---:|---:|"]
+        lines += [f"| {row.context:,} | {row.max_concurrency:,} |" for row in plan.grid]
+    lines += [f"- {w}" for w in plan.warnings]
+    lines += [f"- {_advice(a)}" for a in plan.advice]
+    lines += [f"- {_minimum(m)}" for m in _by_count(plan)]
+    return "\n".join(lines) + (f"\n\n{markdown(plan.versus)}" if plan.versus is not None else "")
+
+
+def _head(plan: MemoryPlan) -> str:
+    version = f" {plan.engine_version}" if plan.engine_version else ""
+    return f"{plan.model} · {plan.quant} · {plan.engine}{version}"
+
+
+def _short(tokens: int) -> str:
+    return f"{tokens // 1024}k" if tokens % 1024 == 0 else f"{tokens:,}"
+
+
+def _advice(a: Advice) -> str:
+    return f"{a.change}: saves {amount(a.saves_bytes)}, " + ("fits then" if a.fits_then else "still does not fit")
+
+
+def _by_count(plan: MemoryPlan) -> list[MinimumGpus]:
+    return sorted(plan.minimum_gpus, key=lambda m: (m.count or 99, m.gpu))
+
+
+def _minimum(m: MinimumGpus) -> str:
+    if m.count is None:
+        return f"{m.gpu}: not even eight"
+    return f"{m.count} × {m.gpu}: {m.certainty}, {m.max_concurrency:,} users"
+
+
+def _side_by_side(a: MemoryPlan, b: MemoryPlan) -> str:
+    """Two models under the same conditions, a row a figure."""
+
+    def device(plan: MemoryPlan) -> DevicePlan:
+        return plan.devices[0]
+
+    def line(plan: MemoryPlan, what: str) -> str:
+        return amount(sum(x.bytes for x in device(plan).lines if x.what == what))
+
+    rows: list[tuple[str, str, str]] = [("", a.model, b.model)]
+    rows.append(("format", f"{a.quant}, {a.engine}", f"{b.quant}, {b.engine}"))
+    rows.append(("verdict", f"{a.certainty}", f"{b.certainty}"))
+    rows += [(what, line(a, what), line(b, what)) for what in ("weights", "kv_cache", "activations", "runtime")]
+    rows.append(("total, a device", amount(device(a).total_bytes), amount(device(b).total_bytes)))
+    rows.append(("free, a device", amount(device(a).free_bytes), amount(device(b).free_bytes)))
+    rows.append(("KV bytes a token", f"{a.kv_bytes_per_token:,}", f"{b.kv_bytes_per_token:,}"))
+    rows.append(("longest context", f"{a.max_context:,}", f"{b.max_context:,}"))
+    rows.append(("most users", f"{a.max_concurrency:,}", f"{b.max_concurrency:,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    head = f"{a.context:,} tokens × {a.concurrency} at once on {_name(device(a), len(a.devices))}"
+    if b.context != a.context:
+        head += f" ({b.model}: {b.context:,} tokens)"
+    body = [f"  {r[0]:<{widths[0]}}  {r[1]:>{widths[1]}}  {r[2]:>{widths[2]}}" for r in rows]
+    return "\n".join([head, "", *body])
 
 
 def amount(count: int) -> str:
@@ -59,11 +133,14 @@ def _grouped(devices: tuple[DevicePlan, ...]) -> list[tuple[DevicePlan, int]]:
     return found
 
 
+def _name(device: DevicePlan, count: int) -> str:
+    return f"{count} × {device.name}, each" if count > 1 else device.name
+
+
 def _device(device: DevicePlan, count: int) -> list[str]:
     bar = _bar(device)
     free = f"{amount(device.free_bytes)} free" if device.free_bytes >= 0 else f"{amount(-device.free_bytes)} too much"
-    name = f"{count} × {device.name}, each" if count > 1 else device.name
-    rows = [f"{name}  {amount(device.usable_bytes)} usable", f"  [{bar}] {free}"]
+    rows = [f"{_name(device, count)}  {amount(device.usable_bytes)} usable", f"  [{bar}] {free}"]
     for line in device.lines:
         rows.append(f"   {MARKS[line.what]} {line.what:<12} {amount(line.bytes):>12}  {line.basis:<9} {line.how}")
     total = f"{amount(device.total_bytes):>12}  ± {amount(device.error_bytes)}"
@@ -80,7 +157,7 @@ def _bar(device: DevicePlan) -> str:
 
 def _answers(plan: MemoryPlan) -> list[str]:
     mark = "yes" if plan.fits else "no"
-    lines = [f"{mark}: it {VERDICT[plan.certainty]} ({plan.certainty})"]
+    lines = [f"{mark}: {VERDICT[plan.certainty]} ({plan.certainty})"]
     lines.append(
         f"KV cache: {plan.kv_bytes_per_token:,} bytes a token; reserved {amount(plan.reserved_bytes)} a device"
     )

@@ -4,7 +4,7 @@
 into "how many users, how long a context, what to change".
 """
 
-from toolkit.size.answer import plan
+from toolkit.size.answer import minimum, plan
 from toolkit.size.ask import Ask, Device
 
-__all__ = ["Ask", "Device", "plan"]
+__all__ = ["Ask", "Device", "minimum", "plan"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from toolkit.errors import InputError
 from toolkit.size import llamacpp, vllm
-from toolkit.size.ask import Ask, Estimate, check, setting
+from toolkit.size.ask import Ask, Device, Estimate, check, setting
 from toolkit.size.certainty import certainty
 from toolkit.size.search import largest
-from toolkit.types import GIB, Advice, MemoryPlan, Setting
+from toolkit.types import GIB, Advice, GridRow, MemoryPlan, MinimumGpus, Setting
 
 MAX_CONCURRENCY = 65_536
 """Where the search for users stops."""
+
+GRID_ROWS = 10
+COUNTS = (1, 2, 4, 8)
+"""Devices per machine that are sold and that tensor parallelism divides by."""
 
 CONTEXT_STEP = 256
 """Contexts are answered in whole steps of this many tokens (llama.cpp pads cells to it; vLLM's blocks divide it)."""
@@ -45,6 +50,7 @@ def plan(ask: Ask) -> MemoryPlan:
         certainty=certainty(found.margin_bytes, found.error_bytes),
         advice=tuple(advice(ask, found)),
         warnings=tuple(_warnings(ask, context)),
+        grid=grid(ask),
     )
 
 
@@ -73,6 +79,39 @@ def max_concurrency(ask: Ask) -> int:
     if ask.engine == "vllm":
         most = min(most, vllm.resolve(ask).max_num_seqs)
     return largest(lambda n: margin(_with_users(ask, n)) >= 0, most)
+
+
+GRID_FROM = 2048
+"""Shortest context of the grid, tokens; then doubled."""
+
+
+def grid(ask: Ask) -> tuple[GridRow, ...]:
+    """Most sequences at every doubled context up to the model's own."""
+    contexts = []
+    context = min(GRID_FROM, ask.model.max_context)
+    while context < ask.model.max_context and len(contexts) < GRID_ROWS - 1:
+        contexts.append(context)
+        context *= 2
+    contexts.append(ask.model.max_context)
+    return tuple(GridRow(context=c, max_concurrency=max_concurrency(ask.with_(context=c))) for c in contexts)
+
+
+def minimum(ask: Ask, device: Device) -> MinimumGpus:
+    """The fewest devices of that kind that hold the plan, out of 1, 2, 4 and 8.
+
+    vLLM splits over all of them (tensor parallel), llama.cpp deals out layers. A count whose ranks do not divide the
+    model's heads is passed over.
+    """
+    for count in COUNTS:
+        tried = ask.with_(devices=(device,) * count, tp=count if ask.engine == "vllm" else None, pp=None)
+        try:
+            found = _estimate(tried)
+        except InputError:
+            continue
+        if found.margin_bytes >= 0:
+            sure = certainty(found.margin_bytes, found.error_bytes)
+            return MinimumGpus(gpu=device.name, count=count, certainty=sure, max_concurrency=max_concurrency(tried))
+    return MinimumGpus(gpu=device.name, count=None, certainty="no", max_concurrency=0)
 
 
 def _with_users(ask: Ask, users: int) -> Ask:
