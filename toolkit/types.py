@@ -343,6 +343,22 @@ class Advice(Frozen):
     fits_then: bool
 
 
+class GridRow(Frozen):
+    """How many sequences fit at one context; 0 = none."""
+
+    context: int
+    max_concurrency: int
+
+
+class MinimumGpus(Frozen):
+    """The fewest devices of one kind that hold the plan; None = not even eight of them."""
+
+    gpu: str
+    count: int | None
+    certainty: Certainty
+    max_concurrency: int
+
+
 class MemoryPlan(Document):
     """Does it fit, and where do the bytes go. The document of `size`."""
 
@@ -367,6 +383,12 @@ class MemoryPlan(Document):
     certainty: Certainty
     advice: tuple[Advice, ...] = ()
     warnings: tuple[str, ...] = ()
+    grid: tuple[GridRow, ...] = ()
+    """Users and context at once: the edge of what fits."""
+    minimum_gpus: tuple[MinimumGpus, ...] = ()
+    """Filled when every known GPU was asked for."""
+    versus: MemoryPlan | None = None
+    """A second model under the same conditions, when asked for."""
 
 
 # --- plan, serve --------------------------------------------------------------------------------------------
@@ -642,11 +664,14 @@ class CostReport(Document):
     currency: Currency | None = None
 
 
+ClaimVerdict = Literal["holds", "cannot_hold", "depends"]
+
+
 class AuditedClaim(Frozen):
     """One claim, judged. ``implied`` has the figures that follow from it, units in the names."""
 
     claim: str
-    verdict: Literal["holds", "cannot_hold", "depends"]
+    verdict: ClaimVerdict
     implied: dict[str, float | int | str | bool | tuple[float, ...] | None]
     because: str
     arithmetic: tuple[str, ...] = ()
