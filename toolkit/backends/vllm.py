@@ -66,7 +66,11 @@ class Vllm:
         return None
 
     def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:
-        """Every setting of the plan, spelt out, so that an engine default cannot change it."""
+        """Every setting of the plan, spelt out, so that an engine default cannot change it.
+
+        Not the block size: the engine takes the one its attention kernel needs (its CPU build refuses 16, and a
+        hybrid model's 784 is no value of the option).
+        """
         argv = [*engine.argv0, "{model}", "--host", "{host}", "--port", "{port}"]
         argv += ["--served-model-name", served_name, "--max-model-len", str(memory.context)]
         argv += ["--tensor-parallel-size", str(memory.tp), "--pipeline-parallel-size", str(memory.pp)]
@@ -74,7 +78,6 @@ class Vllm:
             ("max_num_seqs", "--max-num-seqs"),
             ("max_num_batched_tokens", "--max-num-batched-tokens"),
             ("gpu_memory_utilization", "--gpu-memory-utilization"),
-            ("block_size", "--block-size"),
         ):
             value = value_of(memory, key)
             if value is not None and (engine.gpu or key != "gpu_memory_utilization"):
