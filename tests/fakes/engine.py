@@ -1,6 +1,6 @@
 """A fake engine: a real process that speaks enough of OpenAI's API, with faults that can be switched while it runs.
 
-    python tests/fakes/engine.py --port P [--host H] [--model NAME] [--faults FILE] [--journal FILE]
+    python tests/fakes/engine.py (--port P [--host H] | --uds PATH) [--model NAME] [--faults FILE] [--journal FILE]
 
 ``FILE`` of ``--faults`` holds a JSON object and is read again when it changes, also by the next process:
 
@@ -182,7 +182,10 @@ async def serve(fake: Fake) -> None:
     app.router.add_post("/v1/completions", fake.generate)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, fake.args.host, fake.args.port, backlog=1024).start()
+    if fake.args.uds:
+        await web.UnixSite(runner, fake.args.uds).start()
+    else:
+        await web.TCPSite(runner, fake.args.host, fake.args.port, backlog=1024).start()
     print(f"listening on {fake.args.port}", flush=True)
     await fake.background()
 
@@ -190,7 +193,8 @@ async def serve(fake: Fake) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--uds")
     parser.add_argument("--model", default="fake")
     parser.add_argument("--faults")
     parser.add_argument("--journal")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
+from pathlib import Path
 
 import psutil
 import pytest
@@ -151,6 +152,20 @@ def test_a_stopped_server_is_started_again_as_it_was(world: World) -> None:
     second = api.restart("s")
     assert second.base_url == first.base_url
     assert chat(second)[0] == 200
+
+
+def test_an_engine_on_a_unix_socket_has_no_port_at_all(world: World) -> None:
+    argv = world.plan().argv
+    at = argv.index("--host")
+    server = world.start(plan=world.plan("command", argv=(*argv[:at], "--uds", "{uds}", *argv[at + 4 :])))
+    assert chat(server)[0] == 200
+    assert not [c for c in psutil.Process(server.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    (socket,) = {c.laddr for c in psutil.Process(server.pid).net_connections("unix") if c.laddr.endswith(".sock")}
+    kill(server.supervisor_pid)
+    again = api.restart("s")
+    assert (again.pid, chat(again)[0]) == (server.pid, 200)
+    api.stop("s")
+    assert not Path(socket).exists()
 
 
 def test_two_servers_side_by_side(world: World) -> None:

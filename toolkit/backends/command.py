@@ -40,7 +40,7 @@ def plan_for(
     """A launch plan from one line of words, split as a shell would, run without a shell.
 
     Raises:
-        InputError: no words, unbalanced quotes, no such program, or no ``{port}`` in it.
+        InputError: no words, unbalanced quotes, no such program, or neither ``{port}`` nor ``{uds}`` in it.
     """
     try:
         argv = shlex.split(command)
@@ -50,10 +50,11 @@ def plan_for(
         raise InputError("the command is empty")
     if shutil.which(argv[0]) is None:
         raise InputError(f"no such program: {argv[0]}")
-    if not any("{port}" in word for word in argv):
+    if not any("{port}" in word or "{uds}" in word for word in argv):
         raise InputError(
             "the command does not say where the port goes",
-            "write {port} where the server takes its port; {host} and {model} are filled in too.",
+            "write {port} where the server takes its port, or {uds} for a Unix socket; {host} and {model} are "
+            "filled in too.",
         )
     if any("{model}" in word for word in argv) and not model_path:
         raise InputError("the command has {model} but no model was given")

@@ -38,6 +38,8 @@ class Launch:
     log_max_bytes: int
     log_keep: int
     port: int
+    uds: str
+    """Path of the Unix socket it is told to listen on; empty when it listens on ``port``."""
     mark: str
     digest: str
     """Of the plan, so that a later supervisor knows whether this engine is the one it wants."""
@@ -64,7 +66,7 @@ class EngineRun:
             raise EnvironmentFailedError(f"{folder}/state.json is damaged")
         self.shim, self.leader = shim_identity, engine
         meta = state.get("meta") or {}
-        self.port = int(meta.get("port", 0))
+        self.address: int | str = str(meta.get("uds") or "") or int(meta.get("port", 0))
         self.mark = str(meta.get("mark", ""))
         self.digest = str(meta.get("digest", ""))
         self._leader = Handle.open(self.leader)
@@ -202,6 +204,8 @@ class EngineRun:
         for handle in (self._leader, self._shim):
             if handle:
                 handle.close()
+        if isinstance(self.address, str) and not self.alive():
+            Path(self.address).unlink(missing_ok=True)
 
 
 def free_port() -> int:
@@ -219,7 +223,7 @@ def _spawn_shim(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
         "folder": str(folder),
         "log_max_bytes": launch.log_max_bytes,
         "log_keep": launch.log_keep,
-        "meta": {"port": launch.port, "mark": launch.mark, "digest": launch.digest},
+        "meta": {"port": launch.port, "uds": launch.uds, "mark": launch.mark, "digest": launch.digest},
     }
     with (folder / "shim.log").open("wb") as log:
         child = subprocess.Popen(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from toolkit.backends.base import Signals
+from toolkit.errors import EnvironmentFailedError
 from toolkit.supervise import engine
 from toolkit.supervise.engine import Launch
 from toolkit.supervise.limits import Limits
@@ -34,8 +37,10 @@ def max_in_flight(spec: Spec, signals: Signals) -> int | None:
 
 def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None) -> Launch:
     """What the shim runs: argv and environment with every placeholder filled."""
-    port = engine.free_port()
+    port, mark = engine.free_port(), secrets.token_hex(8)
+    uds = str(_socket_folder() / f"{mark}.sock") if any("{uds}" in word for word in spec.plan.argv) else ""
     values = {
+        "{uds}": uds,
         "{host}": ENGINE_HOST,
         "{port}": str(port),
         "{model}": spec.plan.model_path or "",
@@ -54,9 +59,24 @@ def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None) -> La
         log_max_bytes=limits.log_max_bytes,
         log_keep=limits.log_keep,
         port=port,
-        mark=secrets.token_hex(8),
+        uds=uds,
+        mark=mark,
         digest=digest(spec),
     )
+
+
+def _socket_folder() -> Path:
+    """A folder of this user's own with a short path: a socket's address has room for 107 bytes.
+
+    Raises:
+        EnvironmentFailedError: someone else made it before us.
+    """
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"selfhost-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    about = folder.lstat()
+    if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode) or about.st_mode & 0o077:
+        raise EnvironmentFailedError(f"{folder} is not a folder of this user's own", "remove it.")
+    return folder
 
 
 def _filled(word: str, values: dict[str, str]) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 
 from toolkit.supervise import shim
 
+SO_ACCEPTCON = 0x10000
+"""Flag of a listening socket in ``/proc/net/unix`` (Linux ``include/linux/net.h``, ``__SO_ACCEPTCON``)."""
 MARK = "SELFHOST_ENGINE_ID"
 """Environment variable that marks every process of one engine."""
 
@@ -125,9 +127,9 @@ async def kill_all(identities: list[Identity], limit_s: float) -> list[Identity]
     return []
 
 
-def owns_listener(port: int, pids: list[int]) -> bool | None:
-    """Whether one of ``pids`` listens on the TCP port; None when nobody listens there."""
-    inodes = _listening_inodes(port)
+def owns_listener(address: int | str, pids: list[int]) -> bool | None:
+    """Whether one of ``pids`` listens on the TCP port or Unix socket; None when nobody listens there."""
+    inodes = _tcp_listeners(address) if isinstance(address, int) else _unix_listeners(address)
     if not inodes:
         return None
     targets = {f"socket:[{inode}]" for inode in inodes}
@@ -140,7 +142,18 @@ def owns_listener(port: int, pids: list[int]) -> bool | None:
     return False
 
 
-def _listening_inodes(port: int) -> set[str]:
+def _unix_listeners(path: str) -> set[str]:
+    """Socket inodes that accept connections on that path."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+            fields = line.split()
+            if len(fields) >= 8 and fields[7] == path and int(fields[3], 16) & SO_ACCEPTCON:
+                found.add(fields[6])
+    return found
+
+
+def _tcp_listeners(port: int) -> set[str]:
     """Socket inodes in state LISTEN on the port, IPv4 and IPv6."""
     suffix, found = f":{port:04X}", set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):

@@ -63,10 +63,15 @@ class Load:
         if status is None:
             return False
         tree = await asyncio.to_thread(self._run.tree)
-        ours = process.owns_listener(self._run.port, tree)
+        address = self._run.address
+        ours = process.owns_listener(address, tree)
         if ours is False:
-            holder = await asyncio.to_thread(machine.holder_of_port, self._run.port)
-            raise NotReadyError(f"port taken: {self._run.port} answers, but it belongs to {holder}")
+            holder = (
+                await asyncio.to_thread(machine.holder_of_port, address)
+                if isinstance(address, int)
+                else "another process"
+            )
+            raise NotReadyError(f"port taken: {address} answers, but it belongs to {holder}")
         return bool(ours) and status == OK
 
     async def _mark(self) -> LoadMark:

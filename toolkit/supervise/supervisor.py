@@ -35,6 +35,8 @@ from toolkit.types import Deployment, Event, LastExit
 RETRY_AFTER_S = 5.0
 CONNECT_S = 5.0
 HASTY_GRACE_S = 2.0
+KEEP_ALIVE_S = 1.0
+"""Shorter than any engine's own (llama-server and uvicorn: 5 s), so that none closes under a new request."""
 
 
 class Supervisor:
@@ -125,14 +127,9 @@ class Supervisor:
             "crash_loop": self._pause,
             "fatal": self._until_asked,
         }
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
-        async with aiohttp.ClientSession(
-            connector=connector, timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
-        ) as self._session:
-            while not self._finished(until_first_failure):
-                cause = await handlers[self._machine.state]()
-                self._enter(states.step(self._machine, cause))  # the machine as it is now, intents included
+        while not self._finished(until_first_failure):
+            cause = await handlers[self._machine.state]()
+            self._enter(states.step(self._machine, cause))  # the machine as it is now, intents included
         return self.view()
 
     def _finished(self, until_first_failure: bool) -> bool:
@@ -255,19 +252,32 @@ class Supervisor:
         return "asked" if states.yields(self._machine) else "checked"
 
     async def _start(self) -> Cause:
-        key = launch.new_key(self._folder.engine, self._signals)
-        command = launch.prepare(self._spec, self._signals, self._limits, key)
         try:
+            key = launch.new_key(self._folder.engine, self._signals)
+            command = launch.prepare(self._spec, self._signals, self._limits, key)
             self._run = await EngineRun.start(self._folder.engine, command)
         except EnvironmentFailedError as error:
             return self._failed("not started", final=error.message)
+        except OSError as error:  # a full disk or no descriptors: it may pass
+            return self._failed(f"not started: {error}")
         self._connect(self._run)
         return "spawned"
 
     def _connect(self, run: EngineRun) -> None:
         """Point proxy and probes at this run."""
-        assert self._session is not None  # noqa: S101 - set by `run`, which calls the handlers
-        base = f"http://127.0.0.1:{run.port}"
+        by_port = isinstance(run.address, int)
+        connector = (
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
+            if by_port
+            else aiohttp.UnixConnector(str(run.address), limit=0, keepalive_timeout=KEEP_ALIVE_S)
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        base = f"http://127.0.0.1:{run.address}" if by_port else "http://engine"
         key = launch.read_key(self._folder.engine)
         self.proxy.target = Target(base, self._session, key)
         self._probe = Probe(self._session, base, key, self._signals)
@@ -351,6 +361,8 @@ class Supervisor:
             run.close()
             self._run = None
             self.proxy.target = None
+            if self._session:
+                await self._session.close()
         return self._next()
 
     def _grace_s(self) -> float:
