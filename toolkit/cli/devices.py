@@ -40,7 +40,7 @@ def _named(gpu: list[str], vram_gib: float | None) -> tuple[Device, ...]:
         return (Device("GPU", given or 0, "gpu", "as given"),)
     result: list[Device] = []
     for text in gpu:
-        name, count = _split(text)
+        name, count = split(text)
         result += [_profiled(name, given)] * count
     return tuple(result)
 
@@ -55,7 +55,7 @@ def _profiled(name: str, given_bytes: int | None) -> Device:
     return Device(record.name, size, "cpu" if record.device_class == "cpu" else "gpu", how, record.compute_capability)
 
 
-def _split(text: str) -> tuple[str, int]:
+def split(text: str) -> tuple[str, int]:
     """``L4:2`` → ("L4", 2); a name without a count is one device."""
     name, colon, count = text.rpartition(":")
     if not colon:
