@@ -149,3 +149,18 @@ def test_any_damage_is_an_error_or_the_truth(data: st.DataObject) -> None:
     except (ModelFileError, DeclinedError):
         pass
     assert time.monotonic() - started < 2
+
+
+def test_hybrid_layers_keep_a_state_and_no_cache(tmp_path: Path) -> None:
+    meta = {
+        **TINY_META,
+        "llama.ssm.inner_size": 128,
+        "llama.ssm.state_size": 16,
+        "llama.ssm.conv_kernel": 4,
+        "llama.ssm.group_count": 1,
+    }
+    tensors = [("token_embd.weight", (64, 100), 1, 0), ("blk.0.ssm_in.weight", (64, 64), 2, 12_800)]
+    spec = gguf_spec.spec_from_headers([gguf.parse_header(header(meta, tensors), "x", 10**6)], Path("x"))
+    assert [a.kind for a in spec.attention] == ["none"]
+    # three columns of the convolution over inner + 2 x groups x state, and state x inner
+    assert [(s.conv_elements, s.state_elements) for s in spec.recurrent] == [(3 * (128 + 2 * 16), 16 * 128)]

@@ -11,7 +11,7 @@ from toolkit.errors import InputError, UnknownNameError
 from toolkit.models.config_spec import spec_from_config
 from toolkit.size import Ask, Device, plan
 from toolkit.size import llamacpp as lc
-from toolkit.types import GIB, MIB, LayerAttention, ModelSpec, WeightGroup
+from toolkit.types import GIB, MIB, LayerAttention, ModelSpec, RecurrentState, WeightGroup
 
 H100 = Device("H100-SXM-80GB", int(79.19 * GIB), "gpu", "logged")
 RAM = Device("CPU", 16 * GIB, "cpu", "given")
@@ -172,3 +172,25 @@ def test_more_of_anything_never_needs_less(context: int, users: int, memory: int
     assert more.devices[0].total_bytes > small.devices[0].total_bytes
     assert sum(line.bytes for line in small.devices[0].lines) == small.devices[0].total_bytes
     assert small.fits == (small.devices[0].free_bytes >= 0)
+
+
+def test_recurrent_state_equals_the_log() -> None:
+    """Qwen3.5-27B: llama.cpp logs 149.6 MiB of state per sequence.
+
+    48 delta layers x (3 x (6,144 + 2 x 16 x 128) + 128 x 6,144) x 4 B = 156,893,184 B.
+    """
+    state = RecurrentState(conv_elements=3 * 10_240, state_elements=128 * 6_144)
+    none = LayerAttention(kind="none")
+    full = LayerAttention(kv_heads=4, head_dim_k=256, head_dim_v=256)
+    hybrid = SMOLLM2.model_copy(
+        update={
+            "layers": 64,
+            "attention": tuple(full if i % 4 == 3 else none for i in range(64)),
+            "recurrent": tuple(RecurrentState() if i % 4 == 3 else state for i in range(64)),
+        }
+    )
+    found = plan(Ask(hybrid, (RAM,), "llama.cpp", context=4096, concurrency=2))
+    lines = {line.what: line.bytes for line in found.devices[0].lines}
+    assert lines["state"] == 2 * 156_893_184
+    assert lines["kv_cache"] == 2 * 4096 * 16 * 2 * 4 * 256 * 2
+    assert found.kv_bytes_per_token == 16 * 2 * 4 * 256 * 2

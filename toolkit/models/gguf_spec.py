@@ -14,7 +14,7 @@ from typing import Any
 
 from toolkit.errors import DeclinedError, ModelFileError
 from toolkit.models import ggml, gguf
-from toolkit.types import LayerAttention, ModelSpec, Role, WeightGroup
+from toolkit.types import LayerAttention, ModelSpec, RecurrentState, Role, WeightGroup
 
 SWA_PERIOD: dict[str, int] = {
     "gemma2": 2,
@@ -75,7 +75,8 @@ def spec_from_headers(headers: list[gguf.Header], path: Path) -> ModelSpec:
         experts=facts.count("expert_count", 0),
         experts_per_token=facts.count("expert_used_count", 0),
         moe_intermediate=facts.count("expert_feed_forward_length", 0),
-        attention=_attention(facts, layers, hidden, heads),
+        attention=_without(_attention(facts, layers, hidden, heads), _recurrent_layers(entries, attend=False)),
+        recurrent=_states(facts, layers, _recurrent_layers(entries, attend=True)),
         weights=_groups(entries),
         weights_basis="engine",
     )
@@ -155,6 +156,33 @@ def _attention(facts: _Facts, layers: int, hidden: int, heads: int) -> tuple[Lay
         )
         for n, slide in zip(kv_heads, slides, strict=True)
     )
+
+
+def _recurrent_layers(entries: list[gguf.TensorEntry], *, attend: bool) -> set[int]:
+    """Layers that hold state-space tensors; without ``attend`` only those that have no keys of their own."""
+    parts: dict[int, set[str]] = defaultdict(set)
+    for t in entries:
+        if match := LAYER.match(t.name):
+            parts[int(match[1])].add(match[2].split(".")[0])
+    states = {i for i, names in parts.items() if any(n.startswith("ssm_") for n in names)}
+    return states if attend else {i for i in states if "attn_k" not in parts[i]}
+
+
+def _without(attention: tuple[LayerAttention, ...], layers: set[int]) -> tuple[LayerAttention, ...]:
+    """The same with no cache in those layers."""
+    return tuple(LayerAttention(kind="none") if i in layers else a for i, a in enumerate(attention))
+
+
+def _states(facts: _Facts, layers: int, recurrent: set[int]) -> tuple[RecurrentState, ...]:
+    """What each layer keeps per sequence (llama.cpp ``n_embd_r`` and ``n_embd_s`` of its Mamba-2 layout)."""
+    if not recurrent:
+        return ()
+    inner, state = facts.count("ssm.inner_size"), facts.count("ssm.state_size")
+    conv = facts.count("ssm.conv_kernel") - 1
+    each = RecurrentState(
+        conv_elements=conv * (inner + 2 * facts.count("ssm.group_count", 0) * state), state_elements=state * inner
+    )
+    return tuple(each if i in recurrent else RecurrentState() for i in range(layers))
 
 
 def _slides(facts: _Facts, layers: int) -> list[bool]:

@@ -87,7 +87,7 @@ GRID_FROM = 2048
 
 def grid(ask: Ask) -> tuple[GridRow, ...]:
     """Most sequences at every doubled context up to the model's own."""
-    contexts = []
+    contexts: list[int] = []
     context = min(GRID_FROM, ask.model.max_context)
     while context < ask.model.max_context and len(contexts) < GRID_ROWS - 1:
         contexts.append(context)

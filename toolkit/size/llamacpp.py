@@ -76,13 +76,14 @@ class Share:
 
     weights: int
     kv: int
+    state: int
     compute: int
     runtime: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.kv + self.compute + self.runtime
+        return self.weights + self.kv + self.state + self.compute + self.runtime
 
 
 def shares(model: ModelSpec, devices: tuple[Device, ...], r: Resolved) -> list[Share]:
@@ -99,6 +100,7 @@ def shares(model: ModelSpec, devices: tuple[Device, ...], r: Resolved) -> list[S
             Share(
                 weights=weights,
                 kv=sum(layer_cache(model.attention[i], r, cells) for i in layers),
+                state=sum(state_bytes(model, i) for i in layers) * r.parallel,
                 compute=compute if layers or index == output_at else 0,
                 runtime=runtime_bytes(model, device, r, has_output=index == output_at),
             )
@@ -154,6 +156,14 @@ def cells_per_stream(r: Resolved) -> int:
 def layer_cache(layer: LayerAttention, r: Resolved, cells: int) -> int:
     """Bytes of one layer's cache over all streams."""
     return kv.row_bytes(layer, r.kv_type) * _cells_of(layer, r, cells) * r.parallel
+
+
+def state_bytes(model: ModelSpec, layer: int) -> int:
+    """Recurrent state of one layer and sequence: convolution window and state matrix, both F32."""
+    if not model.recurrent:
+        return 0
+    kept = model.recurrent[layer]
+    return (kept.conv_elements + kept.state_elements) * 4
 
 
 def compute_bytes(model: ModelSpec, r: Resolved, cells: int) -> int:
@@ -276,6 +286,9 @@ def _device_plan(device: Device, share: Share, r: Resolved, basis: Basis) -> Dev
             how="output rows + " + ("CUDA context" if device.kind == "gpu" else "the server process"),
         ),
     ]
+    if share.state:
+        how = f"{r.parallel} sequences, F32; does not grow with context"
+        lines.append(Line(what="state", bytes=share.state, basis="computed", how=how))
     return DevicePlan(
         name=device.name,
         usable_bytes=device.usable_bytes,
