@@ -101,9 +101,7 @@ TINY_PARAMS = 2 * 6_400 + 2 * 36_992 + 64
 def shard(rows: list[Row], count: int) -> dict[str, list[Row]]:
     """Rows dealt to ``count`` shards in order, named as `save_pretrained` names them."""
     size = -(-len(rows) // count)
-    return {
-        f"model-{n + 1:05d}-of-{count:05d}.safetensors": rows[n * size : (n + 1) * size] for n in range(count)
-    }
+    return {f"model-{n + 1:05d}-of-{count:05d}.safetensors": rows[n * size : (n + 1) * size] for n in range(count)}
 
 
 def write_folder(
