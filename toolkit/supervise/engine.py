@@ -65,6 +65,8 @@ class EngineRun:
         if shim_identity is None or engine is None:
             raise EnvironmentFailedError(f"{folder}/state.json is damaged")
         self.shim, self.leader = shim_identity, engine
+        self.seen = {engine.pid}
+        """Every pid that was ever found in its tree."""
         meta = state.get("meta") or {}
         self.address: int | str = str(meta.get("uds") or "") or int(meta.get("port", 0))
         self.mark = str(meta.get("mark", ""))
@@ -117,7 +119,9 @@ class EngineRun:
 
     def tree(self) -> list[int]:
         """Live pids below the shim: the engine and all it has started."""
-        return shim.descendants(self.shim.pid) if self.shim.alive() else []
+        pids = shim.descendants(self.shim.pid) if self.shim.alive() else []
+        self.seen.update(pids)
+        return pids
 
     async def ended(self) -> None:
         """Wait for the leader's end."""

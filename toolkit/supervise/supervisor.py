@@ -18,7 +18,7 @@ import aiohttp
 
 from toolkit.backends.base import Backend
 from toolkit.errors import EnvironmentFailedError, ModelFileError
-from toolkit.supervise import causes, launch, preflight, restart, shim, states
+from toolkit.supervise import causes, gpu, launch, preflight, restart, shim, states
 from toolkit.supervise.admission import Gate
 from toolkit.supervise.engine import EngineRun, Exit
 from toolkit.supervise.keys import Keys
@@ -355,6 +355,10 @@ class Supervisor:
                 self._crash = restart.Crash(time.monotonic(), False, error.message, final=error.message)
                 orphans = 0
             self._last_exit = await self._final_exit(run, asked)
+            held = await gpu.still_held(run.seen, self._limits.vram_back_s)
+            if held:
+                self._crash = None
+                self._failed(f"GPU memory is not given back after {self._limits.vram_back_s:g} s: {held}")
             if orphans:
                 self.metrics.orphans.inc(orphans)
                 self._tell("orphans", f"{orphans} processes of the old engine were ended")

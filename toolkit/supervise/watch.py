@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Literal
 
 from toolkit.backends.base import Signals
-from toolkit.supervise import liveness
+from toolkit.supervise import gpu, liveness
 from toolkit.supervise.engine import TALK_S, EngineRun
 from toolkit.supervise.limits import Limits
 from toolkit.supervise.liveness import Pulse, Verdict
@@ -83,6 +83,8 @@ class Watch:
         health, series, log = await asyncio.gather(
             self._probe.health(self._health_path, limit), self._probe.metrics(limit), self.run.log_state()
         )
+        if gpu.holders() is not None:
+            await asyncio.to_thread(self.run.tree)  # remembers who may hold GPU memory
         self._metrics.dropped.set(float(log.get("dropped_log_bytes", 0)))
         self._count(series)
         asked: Literal["answered", "failed"] | None = None
