@@ -39,7 +39,7 @@ class Limits:
 
 
 class Target:
-    """Where to connect. The name is resolved once; addresses are tried in order."""
+    """Where to connect. The name is resolved once; addresses are tried in order, the one that answered first."""
 
     def __init__(self, host: str, port: int, *, tls: bool, limits: Limits) -> None:
         self.limits = limits
@@ -59,7 +59,8 @@ class Target:
 
     def _first_that_answers(self) -> tuple[patched.socket, bool]:
         last: OSError = OSError("no address")
-        for family, kind, proto, _name, address in self._addresses:
+        for found in list(self._addresses):
+            family, kind, proto, _name, address = found
             sock = patched.socket(family, kind, proto)
             try:
                 sock.setsockopt(patched.IPPROTO_TCP, patched.TCP_NODELAY, 1)
@@ -70,6 +71,7 @@ class Target:
                 sock.connect(address)
                 if self._context is not None:
                     sock = self._context.wrap_socket(sock, server_hostname=self._host)
+                self._addresses.sort(key=lambda other: other is not found)
                 return sock, self._context is not None
             except OSError as error:
                 sock.close()

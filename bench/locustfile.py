@@ -16,10 +16,13 @@ import orjson
 from locust import User, events, task
 from locust.runners import WorkerRunner
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+_HERE = str(Path(__file__).resolve().parent.parent)
+sys.path.insert(0, _HERE)
 
-from bench.director import Director
-from bench.worker import Worker
+from bench.director import Director  # noqa: E402  # Locust loads this file by its path, not as a package
+from bench.worker import Worker  # noqa: E402
+
+sys.path.remove(_HERE)
 
 __all__ = ["Director", "LoadUser"]  # what Locust looks for in this module
 

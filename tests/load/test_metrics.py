@@ -53,6 +53,7 @@ def test_failures_stand_beside_the_latencies_and_stretch_the_window() -> None:
     assert found["errors"] == {"http_500": 2, "timeout_stall": 1}
     assert found["ttft_s"].n == 2
     assert found["output_tok_s"] == pytest.approx(6 / 5.0)
+    assert level([failed(0, 1, "http_500")], slo=parse("ttft_p50<9s"))["slo_met"] is False
 
 
 def test_warm_up_and_cut_requests_count_nowhere() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -38,7 +39,8 @@ class Live:
         if self._quiet:
             return
         if self._terminal:
-            print(f"\r\x1b[2K{line(progress)}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[2K{line(progress)[:width]}", end="", file=sys.stderr, flush=True)
         elif state != self._last or now - self._said_at > PLAIN_EVERY_S:
             print(line(progress), file=sys.stderr, flush=True)
             self._said_at = now

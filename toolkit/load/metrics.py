@@ -93,7 +93,7 @@ def figures(rows: Sequence[Row], load: LoadLevel, window: Window, slo: Slo | Non
         "token_source": dict(Counter(row.token_source for row in done)),
         "client_lag_s": stat(row.lag_s for row in done if row.lag_s is not None),
         "client_busy": window.busy,
-        "slo_met": None if slo is None or not done else slo.met(flat),
+        "slo_met": None if slo is None or not counted else bool(done) and slo.met(flat),
         **_rates("", done, seconds),
         **_rates("goodput_", good, seconds),
         **_arrivals(counted, load, seconds),
