@@ -9,7 +9,7 @@ BIN      = $(VENV)/bin
 PIP      = $(BIN)/python -m pip --disable-pip-version-check
 FAST     = not real and not slow and not browser and not vllm and not faults
 
-.PHONY: demo test check test-vllm faults install-llama format docs browser clean
+.PHONY: demo test check test-vllm faults accuracy install-llama format docs browser clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -62,6 +62,9 @@ faults: $(VENV)/.dev install-llama ## every fault 20 times
 
 test-vllm: $(VENV)/.dev ## the tests on a real vLLM (CPU build), about ten minutes and 3.4 GB the first time
 	@bash tests/vllm/run.sh $(VENV)
+
+accuracy: $(VENV)/.dev ## how far the memory model is from what engines logged
+	@$(BIN)/python -m tests.accuracy.memory
 
 format: $(VENV)/.dev ## put the code into its canonical form
 	@$(BIN)/ruff format .

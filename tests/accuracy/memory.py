@@ -1,0 +1,105 @@
+"""How far the memory model is from what engines logged: `make accuracy`.
+
+Prints a table per engine, release and architecture, beside a naive calculator (label × utilisation − parameters ×
+bytes − 1 GiB), from the rows in this folder. The table in docs/memory.md is this output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from toolkit import profiles
+from toolkit.models import ggml
+from toolkit.models.config_spec import spec_from_config
+from toolkit.size import Ask, Device, plan
+from toolkit.types import GIB, MIB, ModelSpec
+
+HERE = Path(__file__).parent
+NAIVE_OVERHEAD = GIB
+NAIVE_LABEL = 80 * GIB
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """The recorded starts."""
+    return [json.loads(line) for line in (HERE / name).read_text().splitlines()]
+
+
+def spec_of(row: dict[str, Any]) -> ModelSpec:
+    """The model of a row, in its weight format."""
+    profile = profiles.model(row["model"])
+    own = row["format"] in ("bf16", "mxfp4")
+    return spec_from_config(profile.config, profile.name, source="profile", fmt=None if own else row["format"])
+
+
+def pool_of(row: dict[str, Any]) -> tuple[float, float, str]:
+    """(ours, naive) KV pool in GiB, and the architecture."""
+    spec = spec_of(row)
+    device = Device("H100-SXM-80GB", int(row["usable_gib"] * GIB), "gpu", "logged")
+    found = plan(
+        Ask(
+            spec,
+            (device,) * row["tp"],
+            "vllm",
+            row["engine_version"],
+            context=row["context"],
+            tp=row["tp"],
+            gpu_memory_utilization=row["utilization"],
+            max_num_batched_tokens=row["max_num_batched_tokens"],
+        )
+    )
+    naive = NAIVE_LABEL * row["utilization"] - spec.weights_bytes / row["tp"] - NAIVE_OVERHEAD
+    return found.kv_pool_bytes / GIB, naive / GIB, spec.architecture
+
+
+def vllm_errors() -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """(release, architecture) → (our error, naive error) in GiB of every row whose log agrees with itself."""
+    errors: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for row in rows("vllm_starts.jsonl"):
+        ours, naive, architecture = pool_of(row)
+        if "note" in row:
+            continue
+        errors[row["engine_version"], architecture].append((ours - row["pool_gib"], naive - row["pool_gib"]))
+    return errors
+
+
+def llamacpp_errors() -> list[float]:
+    """Relative error of KV bytes of every row."""
+    found = []
+    for row in rows("llamacpp_kv.jsonl"):
+        k = ggml.row_bytes(row["type_k"].upper(), row["kv_heads"] * row["head_dim_k"])
+        v = ggml.row_bytes(row["type_v"].upper(), row["kv_heads"] * row["head_dim_v"])
+        cells = -(-row["cells"] // 256) * 256
+        found.append(abs(row["layers"] * (k + v) * cells / MIB / row["kv_mib"] - 1))
+    return found
+
+
+def main() -> int:
+    """Print the report."""
+    errors = vllm_errors()
+    print("| engine | architecture | starts | mean error of the KV pool | naive |")
+    print("|---|---|---:|---:|---:|")
+    for (release, architecture), pairs in sorted(errors.items()):
+        ours, naive = mean(abs(a) for a, _ in pairs), mean(abs(b) for _, b in pairs)
+        print(f"| vLLM {release} | {architecture} | {len(pairs)} | {ours:.2f} GiB | {naive:.2f} GiB |")
+    for release in sorted({r for r, _ in errors}):
+        pairs = [p for (r, _), found in errors.items() if r == release for p in found]
+        ours, naive = mean(abs(a) for a, _ in pairs), mean(abs(b) for _, b in pairs)
+        share = ours / 79.19
+        whole = f"**{ours:.2f} GiB ({share:.1%} of the card)**"
+        print(f"| **vLLM {release}** | all | {len(pairs)} | {whole} | {naive:.2f} GiB |")
+    kv = llamacpp_errors()
+    print(f"| **llama.cpp** | KV cache | {len(kv)} | **{mean(kv):.2%}, worst {max(kv):.2%}** | |")
+    left = [row for row in rows("vllm_starts.jsonl") if "note" in row]
+    print()
+    for row in left:
+        print(f"left out: {row['model']} on v{row['engine_version']}: {row['note']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
