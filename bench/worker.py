@@ -10,19 +10,20 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections import deque
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
 import gevent
 import orjson
-from gevent.event import AsyncResult, Event
+from gevent.event import AsyncResult
 
 from bench.answer import Answer
 from bench.arrivals import offsets
 from bench.clock import Clock
 from bench.connection import Connection, Limits, Target
+from bench.payload import Prompt, head
+from bench.phase import LoadState, Phase
 from bench.wire import BrokenReplyError, Reply
 
 SAMPLE_S = 0.25
@@ -30,47 +31,6 @@ WATCH_S = 0.05
 TIMER_S = 0.0012
 EXACT_RATE = 80.0
 _S = 1_000_000_000
-
-
-class Phase:
-    """One stretch of load, seen from one process. Times are nanoseconds."""
-
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.order = order
-        self.closed_loop = order["rate"] is None
-        self.go = Event()
-        self.stop = Event()
-        self.start_ns = self.measure_ns = self.end_ns = 0
-        self.quota: int | None = None
-        self.part, self.parts = 0, 1
-        self.ready = self.busy = self.unsent = self.turn = 0
-        self.idle_users: list[LoadState] = []
-        self.backlog: deque[int] = deque()
-        self.scheduling = not self.closed_loop
-
-    @property
-    def over(self) -> bool:
-        """Whether the phase was ended before its time."""
-        return self.stop.is_set()
-
-    def may_send(self) -> bool:
-        """Whether a closed-loop user may start another request; takes one from the quota."""
-        if self.over or perf_counter_ns() >= self.end_ns or self.quota == 0:
-            return False
-        if self.quota is not None:
-            self.quota -= 1
-        return True
-
-
-class LoadState:
-    """What one user keeps between requests: its connection and, in open loop, the job handed to it."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.answer: Answer | None = None
-        self.wake = Event()
-        self.job: int | None = None
-        self.failures = 0
 
 
 class Worker:
@@ -86,9 +46,9 @@ class Worker:
         limits = Limits(**spec["limits"])
         self._target = Target(spec["host"], spec["port"], tls=spec["tls"], limits=limits)
         self._reply_bytes = limits.reply_bytes
-        self._head = _head(spec)
+        self._head = head(spec)
         self._key = os.environ.get(spec["api_key_env"] or "") or None
-        self._prompts = [_Prompt(line) for line in Path(spec["prompts"]).read_bytes().splitlines()]
+        self._prompts = [Prompt(line) for line in Path(spec["prompts"]).read_bytes().splitlines()]
         self._folder = Path(spec["work_dir"])
         self._rows: Any = None
         self._clock = Clock()
@@ -378,36 +338,6 @@ class Worker:
                 "ttft_s": ttft_s,
             },
         )
-
-
-class _Prompt:
-    """A request body with a gap for the nonce."""
-
-    def __init__(self, line: bytes) -> None:
-        record = orjson.loads(line)
-        self.id: int = record["id"]
-        self.asked: int = record["asked_output_tokens"]
-        self._before = record["before"].encode()
-        self._after = record["after"].encode()
-
-    def payload(self, head: bytes, key: str | None, nonce: bytes) -> bytes:
-        """The whole request, ready to send."""
-        size = len(self._before) + len(nonce) + len(self._after)
-        secret = b"Authorization: Bearer %b\r\n" % key.encode() if key else b""
-        return b"%b%bContent-Length: %d\r\n\r\n%b%b%b" % (
-            head,
-            secret,
-            size,
-            self._before,
-            nonce,
-            self._after,
-        )
-
-
-def _head(spec: dict[str, Any]) -> bytes:
-    lines = [f"POST {spec['path']} HTTP/1.1", f"Host: {spec['host_header']}"]
-    lines += ["Content-Type: application/json", "Accept: text/event-stream", "User-Agent: selfhost-bench"]
-    return ("\r\n".join(lines) + "\r\n").encode()
 
 
 def _since(stamp: int | None, epoch: int) -> float | None:

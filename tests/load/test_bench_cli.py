@@ -39,6 +39,7 @@ def test_json_is_the_result_and_the_folder_holds_every_file(mock: Mock, tmp_path
     assert found["environment"]["command"].startswith("selfhost bench http://127.0.0.1:")
 
 
+@pytest.mark.slow
 def test_a_table_for_people(mock: Mock, tmp_path: Path) -> None:
     mock.set(**FAST)
     done = selfhost("bench", mock.url, "--concurrency", "2", *SHORT, "--out", tmp_path)
@@ -49,12 +50,14 @@ def test_a_table_for_people(mock: Mock, tmp_path: Path) -> None:
     assert "measuring" in done.stderr
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(mock: Mock, tmp_path: Path) -> None:
     mock.set(**FAST)
     done = selfhost("bench", mock.url, "--concurrency", "1", *SHORT, "--out", tmp_path, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_results_go_to_a_folder_of_their_time(mock: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mock.set(**FAST)
     monkeypatch.chdir(tmp_path)
@@ -64,18 +67,21 @@ def test_results_go_to_a_folder_of_their_time(mock: Mock, tmp_path: Path, monkey
     assert {file.name for file in folder.iterdir()} >= FILES
 
 
+@pytest.mark.slow
 def test_a_missed_service_level_is_exit_1(mock: Mock, tmp_path: Path) -> None:
     mock.set(**FAST)
     words = ("bench", mock.url, "--concurrency", "1", *SHORT, "--out", tmp_path, "--slo", "ttft_p50<10ms")
     assert document(*words, status=1)["best_under_slo"] is None
 
 
+@pytest.mark.slow
 def test_a_kept_service_level_names_the_best_load(mock: Mock, tmp_path: Path) -> None:
     mock.set(**FAST)
     words = ("bench", mock.url, "--concurrency", "1", *SHORT, "--out", tmp_path, "--slo", "ttft_p50<500ms")
     assert document(*words)["best_under_slo"]["concurrency"] == 1
 
 
+@pytest.mark.slow
 def test_failed_requests_beyond_the_limit_are_exit_1(mock: Mock, tmp_path: Path) -> None:
     mock.set(**FAST, fault="error_event", every=4)
     words = (
@@ -96,6 +102,7 @@ def test_failed_requests_beyond_the_limit_are_exit_1(mock: Mock, tmp_path: Path)
     assert document(*words, "--max-failed", "0.3")["levels"][0]["failed"] == 2
 
 
+@pytest.mark.slow
 def test_nothing_that_works_is_exit_1_with_the_reason(mock: Mock, tmp_path: Path) -> None:
     mock.set(fault="html")
     done = selfhost("bench", mock.url, "--concurrency", "1", *SHORT, "--max-requests", "2", "--out", tmp_path)
@@ -139,6 +146,7 @@ def test_an_unknown_server_is_exit_2(tmp_path: Path) -> None:
     assert "unknown server 'smol'" in error_of("bench", "smol", home=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_key_reaches_the_server_and_no_file(mock: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mock.set(**FAST, api_key=KEY)
     monkeypatch.setenv("MY_KEY", KEY)
