@@ -15,8 +15,9 @@ from bench.connection import Connection
 class Phase:
     """One stretch of load, seen from one process. Times are nanoseconds."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: dict[str, Any], clock_steps: int) -> None:
         self.order = order
+        self.clock_steps_before = clock_steps
         self.closed_loop = order["rate"] is None
         self.go = Event()
         self.stop = Event()

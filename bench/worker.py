@@ -29,7 +29,9 @@ from bench.wire import BrokenReplyError, Reply
 SAMPLE_S = 0.25
 WATCH_S = 0.05
 TIMER_S = 0.0012
+"""How late an event-loop timer may wake: epoll counts in whole milliseconds."""
 EXACT_RATE = 80.0
+"""Requests per second and process up to which a timer's lateness is waited out: 80 × 1.2 ms is a tenth of a core."""
 _S = 1_000_000_000
 
 
@@ -73,7 +75,7 @@ class Worker:
         while self._parked < self._runner.user_count and perf_counter_ns() < limit:
             gevent.sleep(0.002)
         self._open_rows(order["level"])
-        phase = self._phase = Phase(order)
+        phase = self._phase = Phase(order, self._clock.steps)
         phase.busy = users = self._parked
         slot, self._next, self._parked = self._next, AsyncResult(), 0
         slot.set(phase)
@@ -155,8 +157,9 @@ class Worker:
     def _idle(self, phase: Phase) -> None:
         self._sample()
         self._rows.flush()
+        steps = self._clock.steps - phase.clock_steps_before
         self._runner.send_message(
-            "bench-idle", {"phase": phase.order["phase"], "unsent": phase.unsent, "clock_steps": self._clock.steps}
+            "bench-idle", {"phase": phase.order["phase"], "unsent": phase.unsent, "clock_steps": steps}
         )
 
     def _closed_loop(self, state: LoadState, phase: Phase) -> None:
