@@ -5,6 +5,7 @@ replaces the shipped one of the same name, or adds a new one::
 
     gpus/*.toml              tables [[gpu]]
     prices/*.toml            tables [[gpu_price]], [[api_model]], [[vcpu_price]]
+    licences/*.toml          tables [[licence]]
     models/NAME.toml         one record a file, facts first, `config` last
     workloads/NAME.toml      one record a file
 
@@ -29,7 +30,7 @@ from pydantic_core import ErrorDetails, to_json
 
 from toolkit import paths
 from toolkit.errors import InputError, ProfileError, UnknownNameError, fold, nearest
-from toolkit.types import ApiModel, Gpu, GpuPrice, ModelProfile, Sourced, VcpuPrice, Workload
+from toolkit.types import ApiModel, Gpu, GpuPrice, Licence, ModelProfile, Sourced, VcpuPrice, Workload
 
 MAX_BYTES = 2**20
 """A profile file is a few kB; a larger one is not a profile."""
@@ -65,8 +66,9 @@ MODELS = _Kind("models", "model", ModelProfile)
 WORKLOADS = _Kind("workloads", "workload", Workload)
 PRICES = _Kind("prices", "price", GpuPrice, "gpu_price")
 API_MODELS = _Kind("prices", "API model", ApiModel, "api_model")
+LICENCES = _Kind("licences", "licence", Licence, "licence")
 VCPU_PRICES = _Kind("prices", "machine price", VcpuPrice, "vcpu_price")
-KINDS: tuple[_Kind[Any], ...] = (GPUS, MODELS, WORKLOADS, PRICES, API_MODELS, VCPU_PRICES)
+KINDS: tuple[_Kind[Any], ...] = (GPUS, MODELS, WORKLOADS, PRICES, API_MODELS, VCPU_PRICES, LICENCES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +143,26 @@ def gpu_prices_for(name: str) -> tuple[GpuPrice, ...]:
 def api_models() -> dict[str, ApiModel]:
     """Every hosted model that has a short name here. Raises ProfileError as `gpus` does."""
     return _every(API_MODELS)
+
+
+def licences() -> dict[str, Licence]:
+    """The licence of every model family on record. Raises ProfileError as `gpus` does."""
+    return _every(LICENCES)
+
+
+def licence_of(name: str) -> Licence | None:
+    """The licence of a model: of the record that begins its name with the most letters; None when none does.
+
+    The owner before a slash is ignored; a record's name ends at a ``-``, a ``:`` or the end of the model's.
+    """
+    wanted = re.sub(r"[ _]", "-", name.rpartition("/")[2].lower())
+    fits = [
+        (len(spelling), record)
+        for record in licences().values()
+        for spelling in (record.name, *record.aliases)
+        if wanted == spelling or wanted.startswith((f"{spelling}-", f"{spelling}:"))
+    ]
+    return max(fits, key=lambda fit: fit[0])[1] if fits else None
 
 
 def vcpu_price() -> VcpuPrice:

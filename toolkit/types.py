@@ -138,6 +138,34 @@ class VcpuPrice(Sourced):
     note: str | None = None
 
 
+class Licence(Sourced):
+    """What a model family's licence allows. ``name`` and ``aliases`` begin the names of the models it covers.
+
+    Not legal advice: a summary of clauses that have decided cases, with where to read the text.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    licence: str
+    """SPDX id where there is one, else the hub's name for it."""
+    osi: bool
+    """Approved by the Open Source Initiative."""
+    commercial: Literal["yes", "conditional", "no"]
+    mau_limit: int | None = Field(default=None, gt=0)
+    """Monthly active users above which another licence must be asked for."""
+    mau_counted: str | None = None
+    attribution: str | None = None
+    name_prefix: str | None = None
+    """What the name of a model made from it must begin with."""
+    output_training: Literal["allowed", "with_name_prefix", "with_attribution", "same_terms", "not_allowed"] | None = (
+        None
+    )
+    """Whether outputs may train other models; None where the licence is silent."""
+    region_exclusion: tuple[str, ...] = ()
+    """Where those domiciled get no rights."""
+    note: str | None = None
+
+
 class PackagedFile(Frozen):
     """A model file shipped inside a Python distribution."""
 
@@ -664,6 +692,9 @@ class CostReport(Document):
     currency: Currency | None = None
 
 
+ServingOption = Literal["closed", "hosted-open", "dedicated", "rented", "owned", "on-device", "hybrid"]
+"""From an API of a closed model to a model on the user's device; hybrid is two of them, by task."""
+
 ClaimVerdict = Literal["holds", "cannot_hold", "depends"]
 
 
@@ -684,6 +715,56 @@ class Audit(Document):
     kind: Literal["audit"] = "audit"
     source: str
     claims: tuple[AuditedClaim, ...]
+
+
+class RejectedOption(Frozen):
+    """A way of serving that a gate ruled out."""
+
+    option: ServingOption
+    gate: str
+    reason: str
+
+
+class TaskVerdict(Frozen):
+    """What one task of several should run on."""
+
+    task: str
+    verdict: ServingOption
+    reason: str
+
+
+class ArticleVerdict(Frozen):
+    """What the source article's six questions say: the first that triggers decides."""
+
+    verdict: str
+    question: int | None
+    """Number of the deciding question, 1…6; None when none triggered."""
+    answer: str
+    agrees: bool
+    """Whether the gates come to the same kind of hosting."""
+    why: str
+
+
+class Verdict(Document):
+    """The document of `decide`: what to run the workload on, why, and what would change that."""
+
+    kind: Literal["verdict"] = "verdict"
+    verdict: ServingOption
+    order: Literal["gates", "article"] = "gates"
+    reasons: tuple[str, ...]
+    survivors: tuple[ServingOption, ...] = ()
+    """Every option that no gate ruled out, the chosen one among them."""
+    rejected: tuple[RejectedOption, ...]
+    flips: tuple[str, ...]
+    conflicts: tuple[str, ...]
+    review_date: date
+    p_cheaper: float | None = None
+    """Probability that self-hosting is cheaper than the API it was compared with; None without a cost report."""
+    tasks: tuple[TaskVerdict, ...] = ()
+    article: ArticleVerdict | None = None
+    licence: Licence | None = None
+    assumed: dict[str, str] = {}
+    """Answers nobody gave, and what was taken for them."""
 
 
 class ApiPrice(Frozen):
@@ -713,6 +794,111 @@ class PriceList(Document):
     kind: Literal["price_list"] = "price_list"
     gpus: tuple[GpuPriceAge, ...]
     apis: tuple[ApiPrice, ...]
+
+
+# --- predict, recommend -------------------------------------------------------------------------------------
+
+
+class Band(Frozen):
+    """A figure with its 80 % interval."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+class Prediction(Document):
+    """The document of `predict`: what one configuration should deliver. Rates are tokens per second."""
+
+    kind: Literal["prediction"] = "prediction"
+    id: str | None = None
+    declined: None = None
+    model: str
+    gpu: str
+    count: int
+    tp: int
+    pp: int
+    quant: str
+    engine: str
+    regime: Literal["single", "batched", "saturated"]
+    concurrency: int | None
+    """As asked; None for the most it can carry."""
+    running: float
+    """Sequences in flight: what was asked, or what cache and engine allow where that is less."""
+    input_len: int
+    output_len: int
+    output_tok_s: Band
+    decode_tok_s_per_user: Band
+    prefill_tok_s: Band
+    """Of one prompt alone."""
+    ttft_s: Band | None
+    tpot_s: Band
+    ceiling_output_tok_s: float
+    """What bandwidth and arithmetic of the data sheet allow at this batch."""
+    bound_by: Literal["bandwidth", "compute", "overhead", "interconnect"]
+    model_basis: str
+    """Where the model's facts come from: its profile, or its parameter counts alone."""
+    basis: Basis
+    how: str
+
+
+class DeclinedPrediction(Document):
+    """A row that cannot be predicted, and why."""
+
+    kind: Literal["prediction"] = "prediction"
+    id: str | None = None
+    declined: str
+
+
+class UsdSpread(Frozen):
+    """Quartiles of dated list prices."""
+
+    p25: Money
+    p50: Money
+    p75: Money
+
+
+class HardwareOption(Frozen):
+    """One way to serve the load: ``replicas`` × ``count`` devices. Dollars per hour are for all of them."""
+
+    gpu: str
+    count: int
+    quant: str
+    engine: str
+    certainty: Certainty
+    replicas: int
+    users_per_replica: int
+    output_tok_s: Band
+    """Of all replicas together."""
+    ttft_s: Band | None
+    tpot_s: Band
+    memory_bytes_per_device: int
+    usd_per_hour: UsdSpread
+    usd_per_mtok: UsdSpread
+    """Per million tokens, input and output together."""
+    price_basis: Basis
+    why: str
+
+
+class NotJudged(Frozen):
+    """Hardware left out of a ranking, and why."""
+
+    gpu: str
+    reason: str
+
+
+class Recommendation(Document):
+    """The document of `recommend`, best first."""
+
+    kind: Literal["recommendation"] = "recommendation"
+    model: str
+    context: int
+    users: int | None
+    tokens_per_day: int | None
+    slo: str | None
+    options: tuple[HardwareOption, ...]
+    not_judged: tuple[NotJudged, ...]
+    notes: tuple[str, ...] = ()
 
 
 # --- doctor, quickstart -------------------------------------------------------------------------------------

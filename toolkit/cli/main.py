@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restart": ("restart", "Restart a served model."),
     "bench": ("bench", "Load-test an endpoint and write the report."),
     "cost": ("cost", "Real dollars per million tokens, beside API prices."),
+    "decide": ("decide", "Should this workload be self-hosted: verdict, reasons, and what would change it."),
     "audit": ("audit", "Judge a claim: what it implies, and whether it can hold."),
     "gpus": ("gpus", "Browse the GPU profiles."),
     "models": ("models", "Browse the model profiles."),

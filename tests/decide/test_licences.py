@@ -1,0 +1,65 @@
+"""Licence records: every clause the design states, by model and version."""
+
+import pytest
+
+from toolkit import profiles
+
+
+def test_at_least_twenty_five_families_each_with_source_and_date():
+    records = profiles.licences()
+    assert len(records) >= 25
+    assert all(r.source.startswith("https://") and r.checked for r in records.values())
+    assert all(r.mau_counted for r in records.values() if r.mau_limit)
+    assert not any(r.osi and (r.commercial != "yes" or r.mau_limit or r.region_exclusion) for r in records.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("meta-llama/Llama-3.3-70B-Instruct", "llama-3.3"),
+        ("Meta-Llama-3-8B-Instruct", "llama-3"),
+        ("llama-3.2-3b", "llama-3.2"),
+        ("Llama-3.2-11B-Vision-Instruct", "llama-3.2-11b-vision"),
+        ("llama-3.9-70b", None),
+        ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5"),
+        ("Qwen/Qwen2.5-72B-Instruct", "qwen2.5-72b"),
+        ("deepseek-r1-distill-llama-8b", "deepseek-r1-distill-llama"),
+        ("deepseek-r1", "deepseek-r1"),
+        ("gemma-4-31b", "gemma-4"),
+        ("mistral-large-2411", "mistral-large-2"),
+        ("llama3:8b", None),
+        ("", None),
+    ],
+)
+def test_a_model_finds_the_licence_of_its_version(model, name):
+    found = profiles.licence_of(model)
+    assert (found and found.name) == name
+
+
+def test_the_clauses_the_design_states():
+    of = profiles.licences()
+    by = {record.name: record for record in of.values()}
+    for version in ("2", "3", "3.1", "3.2", "3.3", "4"):
+        assert by[f"llama-{version}"].mau_limit == 700_000_000
+        assert "release date" in by[f"llama-{version}"].mau_counted
+    assert by["llama-3"].output_training == "not_allowed"
+    assert "Built with" in by["llama-3"].attribution
+    for version in ("3.1", "3.2", "3.3"):
+        assert by[f"llama-{version}"].output_training == "with_name_prefix"
+        assert by[f"llama-{version}"].name_prefix == "Llama"
+    assert by["llama-4"].region_exclusion == ("EU",)
+    assert by["llama-3.3"].region_exclusion == ()
+    assert (by["gemma-3"].osi, by["gemma-4"].licence) == (False, "Apache-2.0")
+    assert {by[n].licence for n in ("mistral-7b", "mixtral", "mistral-nemo", "mistral-large-3")} == {"Apache-2.0"}
+    assert {by[n].commercial for n in ("mistral-large-2", "codestral")} == {"no"}
+    assert by["qwen2.5-72b"].mau_limit == 100_000_000
+    assert {by[n].licence for n in ("deepseek-v3", "deepseek-r1")} == {"MIT"}
+    assert not by["bloom"].osi
+    assert not by["starcoder2"].osi
+
+
+def test_they_agree_with_the_model_profiles():
+    for name, model in profiles.models().items():
+        found = profiles.licence_of(name)
+        if model.licence is not None and found is not None:
+            assert found.licence == model.licence, name
