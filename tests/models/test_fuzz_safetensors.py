@@ -48,7 +48,7 @@ def test_the_reference_reads_what_the_tests_write() -> None:
     assert ours(WHOLE) is not None
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_damaged_bytes(data: st.DataObject) -> None:
     """Flips, cuts and repeats anywhere."""
@@ -78,7 +78,7 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b", "c", "__metadata__"]), FIELDS | JSON, max_size=3), st.integers(0, 64))
 def test_headers_of_the_right_form_with_any_values(table: dict[str, object], size: int) -> None:
     raw = framed(json.dumps(table).encode()) + b"\0" * size

@@ -48,6 +48,8 @@ class LlamaCppPython:
         if memory.engine != "llama.cpp":
             return "the memory plan was made for vLLM; llama.cpp lays memory out differently"
         path = value_of(memory, "model_path")
+        if path is None:
+            return "its GGUF file is not on this machine; download it and give the file"
         if isinstance(path, str) and not path.endswith(".gguf"):
             return "llama.cpp reads GGUF files, and this model is not one"
         return None

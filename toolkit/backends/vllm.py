@@ -85,6 +85,9 @@ class Vllm:
         kv = value_of(memory, "kv_dtype")
         if isinstance(kv, str) and kv.startswith("fp8"):
             argv += ["--kv-cache-dtype", kv]
+        revision = value_of(memory, "revision")
+        if isinstance(revision, str) and value_of(memory, "model_source") == "hub":
+            argv += ["--revision", revision]
         reasons = [f"context {memory.context:,}, {memory.concurrency} requests at once as planned"]
         if engine.version is None or _numbers(engine.version) >= FLOOR:
             argv += ["--shutdown-timeout", "{term_s}"]

@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def size(
-    model: str = typer.Argument(help="Profile name, a .gguf file, or a folder with config.json."),
+    model: str = typer.Argument(help="Profile name, Hugging Face id, .gguf file, or folder with config.json."),
     gpu: o.Gpu = None,
     vram_gib: o.VramGib = None,
     engine: o.EngineOption = None,

@@ -135,7 +135,7 @@ class _Question:
 
     def kept(self, error: SourceUnavailableError) -> ModelSpec | None:
         """What is here of the model when the hub cannot be asked: an older answer, or the user's own download."""
-        why = f"{error.message}; these are the facts of"
+        self._client, why = None, f"{error.message}; these are the facts of"
         sha = self.cache.commit(self.revision, any_age=True)
         if sha:
             with suppress(SourceUnavailableError):

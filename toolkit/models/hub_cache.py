@@ -77,8 +77,8 @@ class Cache:
         """A commit's facts; None when they are not kept or not usable."""
         raw = self._read(f"{sha}/tensors.json.gz")
         try:
-            value = _loads(raw) if raw else {}
-            if value.get("version") != VERSION:
+            value = _loads(raw) if raw else None
+            if not isinstance(value, dict) or value.get("version") != VERSION:
                 return None
             rows = tuple(Tensor(str(n), tuple(map(int, s)), str(d), int(b)) for n, s, d, b in value["tensors"])
         except (ValueError, TypeError, KeyError):

@@ -153,9 +153,7 @@ class Client:
 
     def _follow(self, url: str, start: int | None, end: int) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
-            self._spend(end)
-            reply = self._transport.get(url, self._headers(url), start, end)
-            self._refund(end - len(reply.body) - ((start or 0) if reply.status == 200 else 0))
+            reply = self._fetch(url, start, end)
             if reply.status not in REDIRECTS:
                 return reply
             target = urljoin(url, reply.headers.get("location", ""))
@@ -164,21 +162,29 @@ class Client:
             url = target
         raise self._broken(f"more than {MAX_REDIRECTS} redirects")
 
+    def _fetch(self, url: str, start: int | None, end: int) -> Response:
+        """One request, its most bytes reserved before and its own bytes charged after."""
+        read = 0
+        self._charge(end)
+        try:
+            reply = self._transport.get(url, self._headers(url), start, end)
+            read = len(reply.body) + ((start or 0) if reply.status == 200 else 0)
+            return reply
+        finally:
+            self._charge(read - end)
+
     def _headers(self, url: str) -> dict[str, str]:
         """The token, for the endpoint itself only: same scheme, host and port."""
         if self._token and urlsplit(url)[:2] == urlsplit(self.endpoint)[:2]:
             return {"Authorization": f"Bearer {self._token}"}
         return {}
 
-    def _spend(self, count: int) -> None:
+    def _charge(self, count: int) -> None:
         with self._lock:
             self._bytes += count
-            if self._bytes > MAX_BYTES:
+            if count > 0 and self._bytes > MAX_BYTES:
+                self._bytes -= count
                 raise self._broken(f"more than {MAX_BYTES // 2**20} MiB would have to be read")
-
-    def _refund(self, count: int) -> None:
-        with self._lock:
-            self._bytes -= max(0, count)
 
     def _accepted(self, reply: Response, repo: str, revision: str) -> Response:
         if reply.status in (200, 206):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -61,13 +62,15 @@ class HttpTransport:
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
+        self._context: ssl.SSLContext | None = None
+        self._lock = threading.Lock()
 
     def get(self, url: str, headers: Mapping[str, str], start: int | None, end: int) -> Response:
         """As `Transport.get`. A server that ignores ranges is read from its first byte."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("out of time")
-        connection, target, extra = _connection(url, min(CONNECT_S, left))
+        connection, target, extra = self._connection(url, min(CONNECT_S, left))
         watchdog = threading.Timer(left, _hang_up, (connection,))
         watchdog.daemon = True
         watchdog.start()
@@ -86,6 +89,35 @@ class HttpTransport:
             connection.close()
             if time.monotonic() >= self.deadline:
                 raise TimeoutError("out of time")
+
+
+    def _connection(self, url: str, timeout: float) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
+        """A connection that is not open yet, what to ask it for, and headers that a plain proxy needs."""
+        parts = urlsplit(url)
+        host, secure = parts.hostname or "", parts.scheme == "https"
+        path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        proxy = urllib.request.getproxies().get(parts.scheme)
+        if not proxy or urllib.request.proxy_bypass(host):
+            return self._open(secure, host, parts.port, timeout), path, {}
+        via = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        login = _proxy_login(via.username, via.password)
+        connection = self._open(secure, via.hostname or "", via.port or 80, timeout)
+        if secure:
+            connection.set_tunnel(host, parts.port or 443, headers=login)
+            return connection, path, {}
+        return connection, url, login
+
+    def _open(self, secure: bool, host: str, port: int | None, timeout: float) -> http.client.HTTPConnection:
+        if secure:
+            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls())
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+
+    def _tls(self) -> ssl.SSLContext:
+        """The machine's trusted certificates, read once: that takes as long as a request."""
+        with self._lock:
+            if self._context is None:
+                self._context = ssl.create_default_context()
+            return self._context
 
 
 def _reply(reply: http.client.HTTPResponse, start: int | None, end: int) -> Response:
@@ -117,24 +149,6 @@ def _body(reply: http.client.HTTPResponse, most: int) -> bytes:
         parts.append(chunk)
         left -= len(chunk)
     return b"".join(parts)
-
-
-def _connection(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
-    """A connection that is not open yet, what to ask it for, and headers that a plain proxy needs."""
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(host):
-        return kind(host, parts.port, timeout=timeout), path, {}
-    via = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    login = _proxy_login(via.username, via.password)
-    connection = kind(via.hostname or "", via.port or 80, timeout=timeout)
-    if secure:
-        connection.set_tunnel(host, parts.port or 443, headers=login)
-        return connection, path, {}
-    return connection, url, login
 
 
 def _proxy_login(user: str | None, password: str | None) -> dict[str, str]:
