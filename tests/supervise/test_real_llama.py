@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,8 +66,6 @@ def test_a_new_supervisor_takes_it_over_without_a_load(server: Deployment) -> No
 
 
 def test_stop_lets_a_stream_end(server: Deployment) -> None:
-    import threading
-
     bodies: list[bytes] = []
     client = threading.Thread(target=lambda: bodies.append(chat(server, 60, stream=True)[1]))
     client.start()
@@ -74,3 +73,20 @@ def test_stop_lets_a_stream_end(server: Deployment) -> None:
     assert api.stop("s").state == "stopped"
     client.join(10)
     assert bodies[0].endswith(b"data: [DONE]\n\n")
+
+
+def test_llama_cpp_python_serves_one_by_one_and_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bare, it drops a running request for each new one; behind the proxy three at once all end whole."""
+    world = World(tmp_path, monkeypatch)
+    plan = launch_plan_for("smollm2-135m", backend="llama-cpp-python", served_name="fake", context=1024, concurrency=1)
+    server = api.start_detached(plan, name="s", port=0)
+    results: list[tuple[int, bytes]] = []
+    clients = [threading.Thread(target=lambda: results.append(chat(server, 24, stream=True))) for _ in range(3)]
+    for client in clients:
+        client.start()
+    until(lambda: api.status("s").queued >= 1, 10)
+    assert api.status("s").in_flight == 1
+    for client in clients:
+        client.join(60)
+    assert [(status, body.rstrip().endswith(b"data: [DONE]")) for status, body in results] == [(200, True)] * 3
+    assert world.close() == []
