@@ -90,7 +90,6 @@ class HttpTransport:
             if time.monotonic() >= self.deadline:
                 raise TimeoutError("out of time")
 
-
     def _connection(self, url: str, timeout: float) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
         """A connection that is not open yet, what to ask it for, and headers that a plain proxy needs."""
         parts = urlsplit(url)
