@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -89,14 +90,18 @@ def test_the_foreground_drains_on_ctrl_c(shell: Shell) -> None:
 
 def test_logs_follow(shell: Shell) -> None:
     shell.serve("--detach", "--port", "0")
-    process = shell.popen("logs", "fake", "-f", "-n", "0")
-    time.sleep(1)
-    shell.world.faults(log_bytes=2**16)
+    process = shell.popen("logs", "fake", "-f", "-n", "1")
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("xxxx")
+    screen = process.stdout.fileno()
+
+    def shows(text: bytes) -> bool:
+        return bool(select.select([screen], [], [], 0.1)[0]) and text in os.read(screen, 65536)
+
+    until(lambda: shows(b"listening on"), 10)
+    shell.world.faults(log_bytes=2**16)
+    until(lambda: shows(b"xxxx"), 10)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
-    assert process.returncode == 130
+    assert process.wait(10) == 130
 
 
 def test_a_failed_detached_start_exits_3_with_the_reason(shell: Shell) -> None:
