@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from toolkit.types import Document
 
 
+PIPE_WIDTH = 120
+"""Columns of tables that go into a file or a pipe."""
+
+
 def emit(document: Document) -> None:
     """Print a stage's document as the only thing on stdout."""
     print(document.model_dump_json(by_alias=True, indent=1))
@@ -28,10 +32,12 @@ def note(text: str) -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console for tables and progress; plain when not a terminal."""
+    """A rich console for tables and progress; plain when not a terminal, and then wide enough for our tables."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(stderr=stderr, highlight=False, soft_wrap=False, width=width)
 
 
 def fail(error: BaseException) -> NoReturn:

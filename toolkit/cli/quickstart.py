@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -45,10 +45,21 @@ def quickstart(
     plan = _plan(say, memory, out)
     with _sigterm_is_ctrl_c(), _served(say, plan) as server:
         result = _bench(say, server, plan, duration, out)
+    if not any(level.completed for level in result.levels):
+        _nothing_measured(result)
     cost = _cost(say, result, gpu_price, out)
     _report(say, result, cost, memory, plan, out, time.monotonic() - started, as_json)
     if result.interrupted:
         raise typer.Exit(130)
+
+
+def _nothing_measured(result: BenchResult) -> NoReturn:
+    """There is no speed to price: interrupted before the first answer, or the server gave none."""
+    from toolkit.errors import EnvironmentFailedError
+
+    if result.interrupted:
+        raise KeyboardInterrupt
+    raise EnvironmentFailedError(f"the load test measured nothing: {result.stopped_early or 'no request succeeded'}")
 
 
 class _Stages:
