@@ -17,6 +17,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("quickstart", "The whole pipeline on the embedded model, in about two minutes."),
     "doctor": ("doctor", "What this machine has, which engines are found, and what is missing."),
     "size": ("size", "How much memory a model needs, whether it fits, and what to change."),
+    "predict": ("predict", "Expected tokens/s and latency of one configuration, with interval and ceiling."),
+    "recommend": ("recommend", "Which hardware to rent, ranked by dollars per million tokens under your load."),
     "plan": ("plan", "Pick the backend and the exact launch settings, with reasons."),
     "serve": ("serve", "Launch a model under supervision."),
     "status": ("status", "Show the state of served models."),

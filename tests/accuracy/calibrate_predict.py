@@ -1,0 +1,380 @@
+"""Calibrate the speed model and cross-validate it: `python -m tests.accuracy.calibrate_predict [--write]`.
+
+Reads ``throughput.jsonl`` (one published measurement a row) from ``--data``, by default ``../shared/data``. Fits the
+effects of `toolkit.predict.coefficients` by robust regression on logarithms, each source weighted by the root of its
+size, and holds out one whole GPU, then one whole model, at a time. ``--write`` writes ``toolkit/predict/constants.py``
+and the accuracy tables of ``docs/predict.md``. Needs numpy; nothing here is used at run time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from toolkit import profiles
+from toolkit.errors import SelfhostError, fold
+from toolkit.predict import coefficients, facts, physics, rows
+from toolkit.predict.coefficients import QUANTITIES, SHARES
+
+ROOT = Path(__file__).parents[2]
+START = {
+    "bandwidth": 0.7, "compute": 0.4, "prefill": 0.4, "layer_s": 15e-6, "sequence_s": 5e-6, "reduce_s": 10e-6,
+    "link": 0.5, "start_s": 5e-3, "queue": 0.1,
+}  # fmt: skip
+"""Where the fit starts and what its priors pull to, loosely: a usual server on a usual device."""
+PRIOR_BASE, PRIOR_EFFECT = 0.6, 0.3
+"""Standard deviations, in logarithms, of a base and of an effect. Chosen before the first fit, not tuned per source."""
+NOISE = 0.12
+"""Spread of one configuration measured twice with other builds (6–16 %): residuals below it are not chased."""
+FOLDS = 8
+ROUNDS = 20
+"""Steps of the regression, at most; it settles in about fifteen."""
+SPEC_CACHE: dict[str, facts.ModelFacts | None] = {}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One measured figure of one row; ``what`` is decode, output, prefill or ttft."""
+
+    row: int
+    what: str
+    value: float
+    weight: float
+
+
+def known_model(name: str) -> facts.ModelFacts | None:
+    """The facts of a profile by any spelling the command line takes too."""
+    from toolkit.cli.speed import model_facts
+
+    if name not in SPEC_CACHE:
+        SPEC_CACHE[name] = model_facts(name)
+    return SPEC_CACHE[name]
+
+
+def load(folder: Path):
+    """Rows that can be answered with their questions, and why the others cannot."""
+    kept, questions, declined = [], [], []
+    for line in (folder / "throughput.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        try:
+            questions.append(rows.question(row, profiles.gpu, known_model))
+            kept.append(row)
+        except SelfhostError as error:
+            declined.append((row, error.message))
+    return kept, questions, declined
+
+
+def observe(kept) -> list[Observation]:
+    """What each row measured, of what the model predicts."""
+    found = []
+    for i, r in enumerate(kept):
+        single = r["regime"] == "single"
+        if single and r["decode_tok_s"]:
+            found.append((i, "decode", r["decode_tok_s"]))
+        elif r["output_tok_s_total"]:
+            found.append((i, "output", r["output_tok_s_total"]))
+        if single and r["prefill_tok_s"] and r["input_len"]:
+            found.append((i, "prefill", r["prefill_tok_s"]))
+        if r["regime"] == "batched" and r["ttft_ms"] and not isinstance(r["concurrency"], str):
+            found.append((i, "ttft", r["ttft_ms"] / 1e3))
+    size = Counter((kept[i]["group"], what) for i, what, _ in found)
+    result = []
+    for i, what, value in found:
+        weight = size[kept[i]["group"], what] ** -0.35 * (0.4 if what in ("ttft", "prefill") else 1.0)
+        weight *= 0.7 if kept[i]["confidence"] != "high" else 1.0
+        result.append(Observation(i, what, float(value), 3 * weight))
+    return result
+
+
+class Fit:
+    """The regression: named effects, one column each, and the measured logarithms."""
+
+    def __init__(self, questions, observations):
+        """Columns for every effect of every question; those that a training set lacks stay at zero."""
+        self.observations = observations
+        used = [questions[o.row] for o in observations]
+        all_terms = [physics.terms(q) for q in questions]
+        self.terms = physics.Terms(
+            **{
+                f.name: np.array([getattr(all_terms[o.row], f.name) for o in observations])
+                for f in fields(physics.Terms)
+            }
+        )
+        names = dict.fromkeys(QUANTITIES)
+        tagged = [coefficients.tags(q) for q in used]
+        for t in tagged:
+            names |= dict.fromkeys(f"{quantity}|{tag}" for quantity, tags in t.items() for tag in tags)
+        self.names = list(names)
+        column = {name: i for i, name in enumerate(self.names)}
+        self.x = {q: np.zeros((len(used), len(self.names))) for q in QUANTITIES}
+        for i, t in enumerate(tagged):
+            for quantity, tags in t.items():
+                self.x[quantity][i, column[quantity]] = 1
+                for tag in tags:
+                    self.x[quantity][i, column[f"{quantity}|{tag}"]] = 1
+        self.what = np.array([o.what for o in observations])
+        self.y = np.log([o.value for o in observations])
+        self.weight = np.array([o.weight for o in observations])
+        self.center = np.log([START.get(n, 1.0) for n in self.names])
+        self.spread = np.array([PRIOR_BASE if n in START else PRIOR_EFFECT for n in self.names])
+
+    def _log(self, logs, pick):
+        levels = {q: np.exp(v) for q, v in logs.items()}
+        return self.figures({q: coefficients.share(v) if q in SHARES else v for q, v in levels.items()}, pick)
+
+    def figures(self, constants, pick):
+        """Logarithms of the picked figures under these constants."""
+        t = physics.Terms(**{f.name: getattr(self.terms, f.name)[pick] for f in fields(physics.Terms)})
+        found = physics.times(t, physics.Constants(**constants))
+        what = self.what[pick]
+        result = np.where(what == "decode", 1 / found.step, found.output_tok_s)
+        result = np.where(what == "prefill", t.prompt / found.lone_prompt, result)
+        return np.log(np.where(what == "ttft", found.first_token, result))
+
+    def predict(self, effects, pick):
+        """Logarithms of the predicted figures."""
+        return self._log({q: self.x[q][pick] @ effects for q in QUANTITIES}, pick)
+
+    def fit(self, pick):
+        """Effects from the picked observations: pseudo-Huber beyond the noise, quadratic priors; damped steps."""
+        effects, damping = self.center.copy(), 1e-2
+        x = {q: self.x[q][pick] for q in QUANTITIES}
+        scale, prior = self.weight[pick] / NOISE, self.spread**-2.0
+        cost = self._cost(effects, pick, x, scale)
+        for _ in range(ROUNDS):
+            logs = {q: x[q] @ effects for q in QUANTITIES}
+            base = self._log(logs, pick)
+            raw = (base - self.y[pick]) * scale
+            slopes = {q: (self._log(logs | {q: logs[q] + 1e-5}, pick) - base) / 1e-5 for q in QUANTITIES}
+            jacobian = sum(slopes[q][:, None] * x[q] for q in QUANTITIES) * scale[:, None]
+            robust = 1 / np.sqrt(1 + raw**2)
+            gradient = jacobian.T @ (robust * raw) + (effects - self.center) * prior
+            curvature = (jacobian * robust[:, None]).T @ jacobian + np.diag(prior)
+            move = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
+            found = self._cost(effects - move, pick, x, scale)
+            if found < cost:
+                effects, damping, gain, cost = effects - move, damping / 5, cost - found, found
+                if gain < 1e-4 * cost:
+                    break
+            else:
+                damping *= 10
+        return effects
+
+    def _cost(self, effects, pick, x, scale):
+        raw = (self._log({q: x[q] @ effects for q in QUANTITIES}, pick) - self.y[pick]) * scale
+        return float(np.sum(np.sqrt(1 + raw**2) - 1) + 0.5 * np.sum(((effects - self.center) / self.spread) ** 2))
+
+    def held_out(self, keys):
+        """Log errors of every observation, each predicted without any observation that shares its key.
+
+        Whole keys are dealt to `FOLDS` folds by a hash of their name, so the split does not depend on the data.
+        """
+        errors = np.full(len(self.y), np.nan)
+        folds = np.array([zlib.crc32(key.encode()) % FOLDS for key in keys])
+        for fold_number in range(FOLDS):
+            test = folds == fold_number
+            errors[test] = self.predict(self.fit(np.flatnonzero(~test)), np.flatnonzero(test)) - self.y[test]
+        return errors
+
+
+def model_key(row) -> str:
+    """Models of one size and family are one model here: a finetune of a known model is not unseen."""
+    name = re.sub(
+        r"instruct|reasoning|hf|nvfp4|fp8|awq|2507|dynamic|coder|[-_ .]?v0\.\d|0528", "", row["model"].lower()
+    )
+    name = re.sub(r"llama-?3\.[13]-", "llama-3-", name)
+    return fold(name)
+
+
+def summary(errors) -> dict[str, float]:
+    """Median and 90th percentile of |predicted / measured − 1|, percent."""
+    relative = np.abs(np.exp(errors) - 1) * 100
+    return {"n": len(errors), "median": float(np.median(relative)), "p90": float(np.percentile(relative, 90))}
+
+
+def baselines(fit: Fit):
+    """Plain roofline (every rate at its peak) and one constant: 60 % of the bandwidth."""
+    rates = ("bandwidth", "compute", "prefill", "link")
+    peak = {q: 1.0 if q in rates else 0.0 for q in QUANTITIES}
+    one = peak | {"bandwidth": 0.6, "compute": 1e12, "prefill": 1e12, "link": 1e12}
+    everything = np.arange(len(fit.y))
+    result = {}
+    for name, constants in (("roofline", peak), ("one constant", one)):
+        result[name] = fit.figures(constants, everything) - fit.y
+    return result
+
+
+def part(kept, o: Observation) -> str:
+    """Which bar judges an observation."""
+    if o.what in ("ttft", "prefill"):
+        return o.what
+    return "single" if kept[o.row]["regime"] == "single" else "loaded"
+
+
+def covered(errors, parts, keys, what) -> float:
+    """Share of held-out figures inside the interval whose quantiles come from the other half of the keys, percent."""
+    half = np.array([zlib.crc32(f"half {key}".encode()) % 2 for key in keys])
+    inside = []
+    for side in (0, 1):
+        low, high = np.percentile(errors[(parts == what) & (half != side)], [10, 90])
+        mine = errors[(parts == what) & (half == side)]
+        inside += [(mine >= low) & (mine <= high)]
+    return float(100 * np.concatenate(inside).mean())
+
+
+def decisions(kept, observations, errors) -> tuple[int, int]:
+    """Choices between priced GPUs for one model, engine, lengths and load: how many, and how many within 10 %."""
+    choices = defaultdict(dict)
+    for i, o in enumerate(observations):
+        row = kept[o.row]
+        if o.what != "output" or row["regime"] == "single":
+            continue
+        gpu = profiles.gpu(row["gpu_canonical"]).name
+        prices = [float(p.usd_per_hour) for p in profiles.gpu_prices_for(gpu) if p.kind == "on_demand"]
+        if prices:
+            load = tuple(row[k] for k in ("group", "engine", "model", "input_len", "output_len", "concurrency"))
+            cost = float(np.median(prices)) * (row["n_gpus"] or 1) / o.value
+            cheapest = choices[load].get(gpu)
+            if cheapest is None or cost < cheapest[0]:
+                choices[load][gpu] = (cost, cost / float(np.exp(errors[i])))
+    real = [list(by_gpu.values()) for by_gpu in choices.values() if len(by_gpu) > 1]
+    good = sum(min(c, key=lambda x: x[1])[0] <= 1.1 * min(x[0] for x in c) for c in real)
+    return len(real), good
+
+
+def main() -> None:
+    """Fit, cross-validate, print; write with ``--write``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--write", action="store_true", help="Write the constants file and the report.")
+    chosen = parser.parse_args()
+    kept, questions, declined = load(chosen.data)
+    observations = observe(kept)
+    fit = Fit(questions, observations)
+    everything = np.arange(len(fit.y))
+    effects = fit.fit(everything)
+    print(f"{len(fit.y)} figures of {len(kept)} rows, {len(fit.names)} effects", flush=True)
+    keys = {
+        "unseen GPU": [kept[o.row]["gpu_canonical"] for o in observations],
+        "unseen model": [model_key(kept[o.row]) for o in observations],
+    }
+    sets = {name: fit.held_out(key) for name, key in keys.items()}
+    sets |= {"fitted (no hold-out)": fit.predict(effects, everything) - fit.y} | baselines(fit)
+    parts = np.array([part(kept, o) for o in observations])
+    text = report(kept, declined, observations, parts, sets, keys, len(fit.names))
+    print(text)
+    if chosen.write:
+        bands = {}
+        for name in PARTS:
+            both = np.concatenate([sets[k][parts == name] for k in keys])
+            low, high = np.percentile(-both, [10, 90])
+            bands[name] = (min(float(low), 0.0), max(float(high), 0.0))
+        (ROOT / "toolkit/predict/constants.py").write_text(constants_file(fit.names, effects, bands, len(kept)))
+        page = ROOT / "docs/predict.md"
+        head = page.read_text().partition(MARK)[0] if page.exists() else "# Predicted speed\n\n"
+        page.write_text(head + MARK + "\n\n" + text)
+
+
+PARTS = ("loaded", "single", "ttft", "prefill")
+BARS = (
+    ("batched/saturated output", "loaded", 15, 35),
+    ("single-stream decode", "single", 12, 35),
+    ("TTFT at a stated load", "ttft", 25, None),
+)
+"""What is judged: name, part, median and P90 of the error in percent, at most."""
+MARK = "<!-- below: written by tests/accuracy/calibrate_predict.py -->"
+
+
+def constants_file(names, effects, bands, rows_used: int) -> str:
+    """The module of constants."""
+    lines = [
+        '"""Constants of the speed model: written by `tests/accuracy/calibrate_predict.py`, not by hand.',
+        "",
+        "``EFFECTS``: natural logarithms, ``quantity`` or ``quantity|tag``; see `coefficients`. ``BANDS``: the 10th",
+        "and 90th percentile of log(measured / predicted) on held-out GPUs and models. Source: published",
+        "measurements, read 2026-11-23; the report is docs/predict.md.",
+        '"""',
+        "",
+        f'FITTED = "physical model, constants fitted to {rows_used:,} published measurements (read 2026-11-23)"',
+        "",
+        "BANDS: dict[str, tuple[float, float]] = {",
+        *(f'    "{k}": ({a:.3f}, {b:.3f}),' for k, (a, b) in bands.items()),
+        "}",
+        "",
+        "EFFECTS: dict[str, float] = {",
+        *(f'    "{n}": {v:.3f},' for n, v in zip(names, effects, strict=True) if n in QUANTITIES or abs(v) >= 0.005),
+        "}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def report(kept, declined, observations, parts, sets, keys, effects: int) -> str:
+    """The accuracy page's tables."""
+    named = [r for r, _ in declined if r["gpu_canonical"]]
+    answered = 100 * len(kept) / (len(kept) + len(named))
+    out = [
+        f"{len(observations):,} measured figures of {len(kept):,} rows; {effects} effects, most near zero;",
+        f"{FOLDS} folds of whole GPUs or whole models. Rows that name a device: {answered:.1f} % answered.",
+        "",
+        "## Error |predicted / measured − 1|, percent: median · P90",
+        "",
+        "| | " + " | ".join(f"{p} (n={int((parts == p).sum())})" for p in PARTS) + " |",
+        "|---|" + "---|" * len(PARTS),
+    ]
+    for name, errors in sets.items():
+        cells = [summary(errors[parts == p]) for p in PARTS]
+        out.append(f"| {name} | " + " | ".join(f"{c['median']:.1f} · {c['p90']:.0f}" for c in cells) + " |")
+    out += ["", "## Bars", "", "| bar | unseen GPU | unseen model |", "|---|---|---|"]
+    for label, p, median, p90 in BARS:
+        cells = []
+        for name in keys:
+            c = summary(sets[name][parts == p])
+            met = c["median"] <= median and (p90 is None or c["p90"] <= p90)
+            cells.append(f"{c['median']:.1f} · {c['p90']:.0f}: {'met' if met else '**missed**'}")
+        bar = f"median ≤ {median} %" + (f", P90 ≤ {p90} %" if p90 else "")
+        out.append(f"| {label}: {bar} | " + " | ".join(cells) + " |")
+    for p in ("loaded", "single"):
+        found = [covered(sets[name], parts, key, p) for name, key in keys.items()]
+        out.append(
+            f"| 80 % interval covers 75–85 %: {p} | "
+            + " | ".join(f"{c:.0f} %: {'met' if 75 <= c <= 85 else '**missed**'}" for c in found)
+            + " |"
+        )
+    out.append(f"| answers for ≥ 95 % | {answered:.1f} %: {'met' if answered >= 95 else '**missed**'} | |")
+    cells = []
+    for name in keys:
+        n, good = decisions(kept, observations, sets[name])
+        cells.append(f"{good} of {n} = {100 * good / n:.0f} %: {'met' if good >= 0.9 * n else '**missed**'}")
+    out.append("| cheapest GPU within 10 % of the truly cheapest in ≥ 90 % | " + " | ".join(cells) + " |")
+    for title, key in (("source group", "group"), ("engine", "engine"), ("device", "gpu_canonical")):
+        out += [
+            "",
+            f"## By {title} (five figures or more)",
+            "",
+            f"| bar | {title} | n | unseen GPU | unseen model |",
+            "|---|---|---|---|---|",
+        ]
+        groups = defaultdict(list)
+        for i, o in enumerate(observations):
+            groups[PARTS.index(parts[i]), str(kept[o.row][key])].append(i)
+        for (p, g), members in sorted(groups.items()):
+            if len(members) >= 5:
+                cells = [summary(sets[name][members]) for name in keys]
+                out.append(
+                    f"| {PARTS[p]} | {g} | {len(members)} | "
+                    + " | ".join(f"{c['median']:.0f} · {c['p90']:.0f}" for c in cells)
+                    + " |"
+                )
+    return "\n".join(out) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The speed model against hand arithmetic, limits of physics and published figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from toolkit import profiles
+from toolkit.errors import DeclinedError, InputError
+from toolkit.models.resolve import resolve
+from toolkit.predict import facts, formats, hardware, physics
+from toolkit.predict.answer import predict
+from toolkit.predict.layout import question
+from toolkit.predict.rows import question as question_of_row
+
+LLAMA_8B = facts.of_spec(resolve("llama-3.1-8b"))
+MIXTRAL = facts.of_spec(resolve("mixtral-8x7b"))
+
+
+def ask(
+    model=LLAMA_8B, quant="bf16", gpu="H100-SXM-80GB", engine="vllm",
+    count=1, *, users=1, prompt=512, answer=256, tp=None,
+):  # fmt: skip
+    return question(
+        model,
+        formats.parse(quant),
+        hardware.of_gpu(profiles.gpu(gpu)),
+        hardware.of_engine(engine, None),
+        count,
+        tp=tp,
+        input_len=prompt,
+        output_len=answer,
+        concurrency=users,
+    )
+
+
+def test_what_a_dense_step_reads():
+    # Meta: 8,030,261,248 parameters; the input embedding, 128,256 × 4,096, is looked up, not read through.
+    # The norms, 65 × 4,096, are left out too.
+    assert pytest.approx(8_030_261_248 - 128_256 * 4_096 - 65 * 4_096) == LLAMA_8B.active
+    assert LLAMA_8B.read_bytes(1, formats.parse("bf16")) == pytest.approx(2 * LLAMA_8B.active)
+
+
+def test_the_cache_of_grouped_attention():
+    # 32 layers × 8 KV heads × 128 × (key and value) = 65,536 elements a token
+    assert LLAMA_8B.cache_elements(1000) == 65_536 * 1000
+
+
+def test_a_sliding_window_bounds_what_is_read():
+    # gpt-oss-20b: 12 full and 12 sliding layers (128 tokens), 8 KV heads of 64
+    oss = facts.of_spec(resolve("gpt-oss-20b"))
+    assert oss.cache_elements(10_000) == 12 * 8 * 64 * 2 * (10_000 + 128)
+
+
+def test_a_mixture_touches_more_experts_with_more_sequences():
+    # 2 of 8 experts a token: one sequence touches 1/4, eight 1 − 0.75⁸ = 0.89989
+    fmt = formats.parse("bf16")
+    one, eight = MIXTRAL.read_bytes(1, fmt), MIXTRAL.read_bytes(8, fmt)
+    assert (eight - one) / (2 * MIXTRAL.expert_params) == pytest.approx(0.89989 - 0.25, rel=1e-4)
+    assert MIXTRAL.active == pytest.approx(12.9e9, rel=0.02)  # Mistral: 12.9B active
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "bits"),
+    [
+        ("FP16/BF16", "plain", 16),
+        ("FP8", "fp8", 8),
+        ("AWQ-4bit GEMM", "w4", 4.16),
+        ("GPTQ-Int8", "w8", 8.25),
+        ("EXL2-3.0bpw", "w4", 3.0),
+        ("Q4_K_M (Ollama default)", "gguf", 4.85),
+        ("FP4 (MXFP4)", "fp4", 4.5),
+        ("nvfp4", "fp4", 4.5),
+    ],
+)
+def test_formats_as_published(text, kind, bits):
+    found = formats.parse(text)
+    assert (found.kind, found.bits) == (kind, bits)
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(InputError, match="unknown weight format"):
+        formats.parse("bogus")
+
+
+def test_ceiling_is_bandwidth_over_bytes():
+    # 3,350 GB/s over 2 × 7.505e9 bytes of weights and 65,536 × 2 × 640 bytes of cache = 222 tokens/s
+    found = predict(ask())
+    assert found.ceiling_output_tok_s == pytest.approx(3.35e12 / (2 * 7.505e9 + 65_536 * 2 * 640), rel=0.01)
+    assert found.bound_by == "bandwidth"
+    assert found.output_tok_s.p50 < found.ceiling_output_tok_s
+
+
+@pytest.mark.parametrize("gpu", ["H100-SXM-80GB", "RTX-4090", "MI300X", "L40S", "Apple-M3-Ultra", "B200-SXM"])
+@pytest.mark.parametrize("users", [1, 8, 64, None])
+def test_no_device_beats_its_ceiling(gpu, users):
+    found = predict(ask(gpu=gpu, users=users))
+    assert 0 < found.output_tok_s.p10 < found.output_tok_s.p50 < found.output_tok_s.p90
+    assert found.output_tok_s.p50 < found.ceiling_output_tok_s
+
+
+def test_more_users_more_tokens_but_fewer_each():
+    few, many = predict(ask(users=4)), predict(ask(users=64))
+    assert many.output_tok_s.p50 > few.output_tok_s.p50
+    assert many.decode_tok_s_per_user.p50 < few.decode_tok_s_per_user.p50
+    assert many.ttft_s.p50 > few.ttft_s.p50
+
+
+def test_no_first_token_time_without_a_load():
+    assert predict(ask(users=None)).ttft_s is None
+
+
+def test_requests_beyond_the_cache_wait():
+    # an L4 shows 22 GiB: 0.9 of it less 15 GB of weights leaves ≈ 6 GB; a request of 8,000 needs 131 kB × 7,750 ≈ 1 GB
+    found = predict(ask(gpu="L4", users=100, prompt=7_500, answer=500))
+    assert 4 < found.running < 8
+
+
+def test_what_does_not_fit_is_declined():
+    with pytest.raises(DeclinedError, match="GiB of weights"):
+        ask(gpu="L4", model=facts.of_spec(resolve("llama-3.1-70b")))
+
+
+def test_ranks_must_divide_the_devices():
+    with pytest.raises(InputError, match="cannot be shared"):
+        ask(count=4, tp=3)
+
+
+def test_copies_double_the_throughput_and_not_the_speed():
+    one, two = predict(ask(users=16)), predict(ask(users=32, count=2, tp=1))
+    assert two.output_tok_s.p50 == pytest.approx(2 * one.output_tok_s.p50)
+    assert two.decode_tok_s_per_user.p50 == pytest.approx(one.decode_tok_s_per_user.p50)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "model", "quant", "engine", "tok_s"),
+    [
+        # llama-bench tg512/tg1024 of May 2024, XiongjieDai/GPU-Benchmarks-on-LLM-Inference, and Ollama runs of
+        # geerlingguy/ai-benchmarks (2025), read 2026-11-23; within the P90 bar, 35 %
+        ("RTX-4090", "llama-3-8b", "q4_k_m", "llama.cpp", 127.7),
+        ("RTX-A6000", "llama-3-8b", "q4_k_m", "llama.cpp", 102.2),
+        ("A100-PCIe-80GB", "llama-3-8b", "f16", "llama.cpp", 54.6),
+        ("RTX-4070-Ti", "llama-3.2-3b", "q4_k_m", "llama.cpp", 196.2),
+    ],
+)
+def test_published_single_streams(gpu, model, quant, engine, tok_s):
+    found = predict(ask(facts.of_spec(resolve(model)), quant, gpu, engine))
+    assert found.decode_tok_s_per_user.p50 == pytest.approx(tok_s, rel=0.35)
+
+
+def test_parameter_counts_alone_stay_near_the_profile():
+    known, guessed = predict(ask()), predict(ask(facts.of_params("some 8B", 8.03)))
+    assert guessed.model_basis == "parameter counts"
+    assert guessed.output_tok_s.p50 == pytest.approx(known.output_tok_s.p50, rel=0.15)
+
+
+def test_a_row_is_read_for_its_configuration_only():
+    row = {"engine": "vLLM", "version": "0.9", "model": "Llama-3.1-8B", "params_b": 8.03, "quantization": "BF16",
+           "gpu_canonical": "H100 SXM 80GB", "n_gpus": 1, "tp": 1, "input_len": 512, "output_len": 256,
+           "concurrency": 8, "regime": "batched"}  # fmt: skip
+    measured = row | {"output_tok_s_total": 1.0, "bw_fraction": 0.01, "ttft_ms": 1e6, "decode_tok_s": 1.0}
+
+    def answer(r):
+        return predict(question_of_row(r, profiles.gpu, lambda _: LLAMA_8B))
+
+    assert answer(row) == answer(measured)
+    assert answer(row).regime == "batched"
+    assert answer(row | {"concurrency": "all 100 at once", "regime": "saturated"}).regime == "saturated"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"gpu_canonical": None}, DeclinedError),
+        ({"params_b": None}, DeclinedError),
+        ({"n_gpus": "four"}, InputError),
+        ({"input_len": -1}, InputError),
+    ],
+)
+def test_a_row_that_cannot_be_answered_says_so(change, error):
+    row = {"engine": "vLLM", "model": "x", "params_b": 8.0, "gpu_canonical": "L4", "concurrency": 1, "regime": "single"}
+    with pytest.raises(error):
+        question_of_row(row | change, profiles.gpu, lambda _: None)
+
+
+def test_the_smooth_maximum_is_at_least_the_maximum():
+    assert physics.smooth_max(3.0, 4.0) == 5.0
+    assert physics.smooth_max(1.0, 0.0) == 1.0

@@ -1,0 +1,75 @@
+"""`predict` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.run import selfhost
+
+
+def test_one_configuration_as_json():
+    done = selfhost("predict", "llama-3.1-8b", "--gpu", "H100-SXM-80GB:2", "--concurrency", "16", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (found["kind"], found["regime"], found["count"], found["tp"]) == ("prediction", "batched", 2, 2)
+    assert found["output_tok_s"]["p10"] < found["output_tok_s"]["p50"] < found["output_tok_s"]["p90"]
+    assert found["tpot_s"]["p50"] * found["decode_tok_s_per_user"]["p50"] > 0.999
+
+
+def test_in_words_with_its_ceiling():
+    done = selfhost("predict", "qwen3-8b", "--gpu", "RTX-4090", "--quant", "q4_k_m", "--concurrency", "max")
+    assert done.returncode == 0
+    assert "ceiling by data sheet" in done.stdout
+    assert "llama.cpp" in done.stdout
+    assert "not predicted" in done.stdout
+
+
+def test_a_device_by_four_numbers():
+    numbers = ("--bandwidth-gbs", "3350", "--fp16-tflops", "989", "--vram-gib", "80", "--link-gbs", "900")
+    done = selfhost("predict", "llama-3.1-8b", "--gpu", "mine:2", *numbers, "--json")
+    assert json.loads(done.stdout)["gpu"] == "mine"
+    missing = selfhost("predict", "llama-3.1-8b", "--bandwidth-gbs", "3350")
+    assert missing.returncode == 2
+    assert "--fp16-tflops" in missing.stderr
+
+
+def test_bad_input():
+    unknown = selfhost("predict", "llama-3.1-8b", "--gpu", "H1000")
+    assert unknown.returncode == 2
+    assert "did you mean" in unknown.stderr
+    assert "--bandwidth-gbs" in unknown.stderr
+    assert selfhost("predict", "llama-3.1-8b").returncode == 2
+    assert selfhost("predict", "--gpu", "L4").returncode == 2
+    assert selfhost("predict", "llama-3.1-8b", "--gpu", "L4", "--concurrency", "many").returncode == 2
+    too_big = selfhost("predict", "llama-3.1-70b", "--gpu", "L4")
+    assert too_big.returncode == 1
+    assert "GiB of weights" in too_big.stderr
+
+
+def test_rows_of_a_file(tmp_path):
+    rows = [
+        {"id": "a", "engine": "vLLM", "version": "0.9", "model": "Llama-3.1-8B", "params_b": 8.03,
+         "quantization": "FP8", "gpu_canonical": "H100 SXM 80GB", "n_gpus": 1, "tp": 1,
+         "input_len": 128, "output_len": 128, "concurrency": 4, "regime": "batched", "output_tok_s_total": 5.0},
+        {"id": "b", "engine": "vLLM", "model": "Llama-3.1-8B", "gpu_canonical": None, "concurrency": 1},
+        {"id": "c", "engine": "llama.cpp", "model": "nobody knows", "params_b": 3.0, "quantization": "Q4_K_M",
+         "gpu_canonical": "RTX 4090", "concurrency": "max"},
+    ]  # fmt: skip
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    done = selfhost("predict", "--from", str(file))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert [a["id"] for a in answers] == ["a", "b", "c"]
+    assert [a["declined"] for a in answers] == [None, "the row names no device", None]
+    assert answers[2]["regime"] == "saturated"
+
+
+def test_a_broken_file(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": 1}\nnot json\n')
+    done = selfhost("predict", "--from", str(file))
+    assert done.returncode == 2
+    assert "line 2" in done.stderr
+    assert done.stdout == ""
+    assert selfhost("predict", "--from", str(tmp_path / "none")).returncode == 2

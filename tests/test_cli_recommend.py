@@ -1,0 +1,115 @@
+"""`recommend` as a user runs it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.cli.run import document, error_of, selfhost
+
+MINE = ("--gpu", "mine", "--bandwidth-gbs", "900", "--fp16-tflops", "200", "--vram-gib", "48")
+
+
+def test_users_cheapest_per_token_first():
+    found = document("recommend", "llama-3.1-8b", "--context", "4096", "--users", "16")
+    cost = [option["usd_per_mtok"]["p50"] for option in found["options"]]
+    assert found["kind"] == "recommendation"
+    assert len(cost) > 10
+    assert cost == sorted(cost)
+    assert {"MI355X"} <= {left["gpu"] for left in found["not_judged"]}  # no dated price on record
+
+
+def test_dollars_per_million_tokens_by_hand():
+    # one device at $0.50/h; a quarter of each request's tokens is output, so all tokens are 4 × the output
+    found = document("recommend", "llama-3.1-8b", "--users", "4", *MINE, "--gpu-price", "0.5/h")
+    option = found["options"][0]
+    tokens_per_hour = 4 * option["output_tok_s"]["p50"] * 3600
+    assert (option["count"], option["replicas"], option["usd_per_hour"]["p50"]) == (1, 1, 0.5)
+    assert option["usd_per_mtok"]["p50"] == pytest.approx(0.5 / tokens_per_hour * 1e6, rel=1e-6)
+
+
+def test_tokens_per_day_pays_for_whole_replicas():
+    # a small volume needs one replica all month: $0.50 × 24 h over 1 million tokens a day is $12 per million
+    found = document("recommend", "llama-3.1-8b", "--tokens-per-day", "1M", *MINE, "--gpu-price", "0.5/h")
+    option = found["options"][0]
+    assert option["replicas"] == 1
+    assert option["usd_per_mtok"]["p50"] == pytest.approx(12.0)
+
+
+def test_more_volume_more_replicas():
+    found = document("recommend", "llama-3.1-8b", "--tokens-per-day", "10B", *MINE, "--gpu-price", "0.5/h")
+    option = found["options"][0]
+    peak = 3 * 10e9 / 86_400
+    assert (option["replicas"] - 1) * 4 * option["output_tok_s"]["p50"] / option["replicas"] < peak
+    assert 4 * option["output_tok_s"]["p50"] >= peak
+
+
+def test_a_tighter_service_level_costs_more():
+    loose = document("recommend", "llama-3.1-8b", "--users", "64", *MINE, "--gpu-price", "0.5/h")["options"][0]
+    tight = document(
+        "recommend", "llama-3.1-8b", "--users", "64", *MINE, "--gpu-price", "0.5/h", "--slo", "tpot_p50<40ms"
+    )["options"][0]
+    assert tight["tpot_s"]["p50"] <= 0.040
+    assert tight["usd_per_mtok"]["p50"] >= loose["usd_per_mtok"]["p50"]
+
+
+def test_formats_class_and_budget():
+    found = document(
+        "recommend", "llama-3.1-8b", "--users", "8", "--quants", "bf16,awq", "--only", "consumer",
+        "--max-usd-per-hour", "1.2",
+    )  # fmt: skip
+    assert {option["quant"] for option in found["options"]} == {"bf16", "awq"}
+    assert all(option["gpu"].startswith("RTX") for option in found["options"])
+    assert all(option["usd_per_hour"]["p50"] <= 1.2 for option in found["options"])
+
+
+def test_no_fp8_on_volta():
+    found = document("recommend", "llama-3.1-8b", "--users", "8", "--quants", "fp8,bf16")
+    volta = {option["quant"] for option in found["options"] if option["gpu"].startswith("V100")}
+    assert volta == {"bf16"}
+
+
+def test_the_table():
+    done = selfhost("recommend", "llama-3.1-8b", "--users", "4")
+    assert done.returncode == 0
+    assert "$/M tokens" in done.stdout
+    assert "not ranked: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("--users", "8", "--slo", "ttft_p50<1us"), 1, "ttft of about"),
+        (("--users", "8", "--max-usd-per-hour", "0.01"), 1, "budget"),
+        (("--users", "8", "--gpu", "Gaudi2"), 1, "no dated rental price"),
+        ((), 2, "load is not stated"),
+        (("--users", "8", "--tokens-per-day", "1M"), 2, "stated twice"),
+        (("--users", "8", "--gpu", "L44"), 2, "did you mean"),
+        (("--users", "8", "--quants", "q9"), 2, "unknown weight format"),
+        (("--users", "8", "--slo", "speed<3"), 2, "service level"),
+        (("--users", "8", *MINE), 2, "no list price"),
+        (("--users", "8", "--context", "10M"), 2, ""),
+        (("--users", "8", "--context", "1000000"), 2, "takes 131,072 tokens"),
+    ],
+)
+def test_bad_input(words, status, said):
+    assert said in error_of("recommend", "llama-3.1-8b", *words, status=status)
+
+
+def test_nothing_fits_says_what_would():
+    message = error_of("recommend", "llama-3.1-405b", "--users", "1", "--only", "consumer", status=1)
+    assert "does not fit" in message
+    assert "smaller weight format" in message
+
+
+def test_all_devices_in_half_a_second():
+    from decimal import Decimal
+
+    from toolkit.cli.ranking import Load, rank
+
+    load = Load(8192, 32, None, 0.75, None, Decimal(10_000))
+    rank("llama-3.1-8b", load, [None], None, None, None)
+    begin = time.process_time()
+    rank("llama-3.1-8b", load, [None], None, None, None)
+    assert time.process_time() - begin < 0.5

@@ -1,0 +1,313 @@
+"""The stages behind `recommend`: `size` says what fits, `predict` how fast it is, `cost` what that costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from statistics import quantiles
+from typing import Literal
+
+from toolkit import profiles
+from toolkit.cost import formulas
+from toolkit.errors import DeclinedError, InputError
+from toolkit.load.slo import Bound, Slo
+from toolkit.models.resolve import resolve
+from toolkit.predict import facts, formats, hardware
+from toolkit.predict.answer import predict
+from toolkit.predict.layout import question
+from toolkit.size import Ask, Device, answer, llamacpp, vllm
+from toolkit.size.certainty import certainty
+from toolkit.size.usable import usable_bytes
+from toolkit.types import (
+    GIB,
+    Band,
+    Certainty,
+    Gpu,
+    HardwareOption,
+    ModelSpec,
+    NotJudged,
+    Prediction,
+    Recommendation,
+    UsdSpread,
+)
+
+COUNTS = (1, 2, 4, 8)
+VLLM_NEEDS = {"bf16": 7.0, "fp16": 7.0, "fp32": 7.0, "gptq": 7.0, "awq": 7.5}
+"""CUDA compute capability vLLM asks for, by weight format; the others need 8.0 (its list of supported hardware)."""
+COUNTS_TRIED = 2
+"""Of the counts that fit, the first two are priced: more devices cost more a token unless the service level asks."""
+PEAK_RATIO = Decimal(3)
+MOST_USERS = 256
+"""Sequences at once on one replica, at most: what engines run by default on most devices."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked: tokens per request, users at once or tokens per day, expected times, a budget."""
+
+    context: int
+    users: int | None
+    tokens_per_day: int | None
+    input_share: float
+    slo: Slo | None
+    max_usd_per_hour: Decimal | None
+
+    @property
+    def prompt(self) -> int:
+        """Input tokens per request."""
+        return min(self.context - 1, max(1, round(self.context * self.input_share)))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Devices that hold the model: how surely, how many requests at once, how many bytes each."""
+
+    spec: ModelSpec
+    gpu: Gpu
+    count: int
+    engine: Literal["vllm", "llama.cpp"]
+    sure: Certainty
+    most: int
+    bytes_each: int
+    prices: tuple[Decimal, ...]
+    given: bool
+
+
+def rank(
+    target: str,
+    load: Load,
+    quants: Sequence[str | None],
+    only: str | None,
+    one: Gpu | None,
+    price: Decimal | None,
+) -> Recommendation:
+    """Every priced device that can serve the load, cheapest per token first; the others with their reasons.
+
+    Raises:
+        InputError: no such model or format.
+        DeclinedError: nothing fits, or nothing keeps the service level; says what comes nearest.
+    """
+    specs = [resolve(target, quant) for quant in quants]
+    if load.context > specs[0].max_context:
+        raise InputError(f"{specs[0].name} takes {specs[0].max_context:,} tokens, not {load.context:,}")
+    devices = [one] if one else list(profiles.gpus().values())
+    options: list[HardwareOption] = []
+    left_out: list[NotJudged] = []
+    nearest: list[tuple[float, str]] = []
+    for gpu in devices:
+        if only and gpu.device_class != only:
+            continue
+        found, why = _of_gpu(gpu, specs, load, price, nearest)
+        options += found
+        if not found:
+            left_out.append(NotJudged(gpu=gpu.name, reason=why))
+    if not options:
+        raise _nothing(target, load, left_out, nearest)
+    options.sort(key=lambda option: (option.usd_per_mtok.p50, option.usd_per_hour.p50))
+    return Recommendation(
+        model=specs[0].name,
+        context=load.context,
+        users=load.users,
+        tokens_per_day=load.tokens_per_day,
+        slo=load.slo.text if load.slo else None,
+        options=tuple(options),
+        not_judged=tuple(left_out),
+        notes=_notes(load),
+    )
+
+
+def _notes(load: Load) -> tuple[str, ...]:
+    """What a reader must know to trust the ranking."""
+    tails = ("the service level is held against expected times: tails under load are not predicted",)
+    return (_basis(load), *(tails if load.slo else ()))
+
+
+def _basis(load: Load) -> str:
+    spread = "$ spreads are the quartiles of dated on-demand list prices; speeds are predicted, with an 80 % interval"
+    if load.tokens_per_day is not None:
+        return f"{spread}; replicas carry a peak of {PEAK_RATIO} × the mean (assumed)"
+    return f"{spread}; $/M tokens with all users busy"
+
+
+def _of_gpu(
+    gpu: Gpu, specs: list[ModelSpec], load: Load, price: Decimal | None, nearest: list[tuple[float, str]]
+) -> tuple[list[HardwareOption], str]:
+    offers = [p.usd_per_hour for p in profiles.gpu_prices_for(gpu.name) if p.kind == "on_demand"] if not price else []
+    prices = (price,) if price else tuple(offers)
+    if not prices:
+        return [], "no dated rental price is known"
+    if gpu.mem_bw_gbs is None or gpu.vram_gib is None:
+        return [], "its bandwidth or memory is not on record"
+    found: list[HardwareOption] = []
+    why = "the model does not fit on up to 8, or its format does not run there"
+    for spec in specs:
+        for candidate in _fitting(spec, gpu, load, prices, price is not None):
+            option, reason = _priced(candidate, load, nearest)
+            found += [option] if option else []
+            why = reason or why
+    return found, why
+
+
+def _fitting(spec: ModelSpec, gpu: Gpu, load: Load, prices: tuple[Decimal, ...], given: bool) -> list[Candidate]:
+    """The first counts of that device that hold the model and one request, by `size`."""
+    size, how = usable_bytes(gpu)
+    device = Device(gpu.name, size, "cpu" if gpu.device_class == "cpu" else "gpu", how, gpu.compute_capability)
+    engine: Literal["vllm", "llama.cpp"] = "llama.cpp" if spec.source == "gguf" else "vllm"
+    found: list[Candidate] = []
+    if engine == "vllm" and not _runs(spec.quant, gpu):
+        return found
+    for count in COUNTS:
+        if len(found) == COUNTS_TRIED or spec.weights_bytes > 1.05 * size * count:
+            continue
+        ask = Ask(
+            model=spec,
+            devices=(device,) * count,
+            engine=engine,
+            context=load.context,
+            tp=count if engine == "vllm" else None,
+        )
+        try:
+            estimate = vllm.estimate(ask) if engine == "vllm" else llamacpp.estimate(ask)
+        except InputError:
+            continue
+        if estimate.margin_bytes < 0:
+            continue
+        most = min(answer.max_concurrency(ask), MOST_USERS)
+        sure = certainty(estimate.margin_bytes, estimate.error_bytes)
+        each = max(plan.total_bytes for plan in estimate.devices)
+        found.append(Candidate(spec, gpu, count, engine, sure, most, each, prices, given))
+    return found
+
+
+def _runs(quant: str, gpu: Gpu) -> bool:
+    """Whether vLLM takes that format on that CUDA device; others are taken at their word."""
+    if gpu.compute_capability is None or gpu.vendor != "NVIDIA":
+        return True
+    return float(gpu.compute_capability) >= VLLM_NEEDS.get(quant, 8.0)
+
+
+def _priced(c: Candidate, load: Load, nearest: list[tuple[float, str]]) -> tuple[HardwareOption | None, str]:
+    """The option with as few replicas as room and service level allow, or why there is none."""
+    asked = min(c.most, load.users) if load.users else c.most
+    alone = _predict(c, load, 1)
+    broken = _broken(alone, load)
+    if broken:
+        nearest.append(broken)
+        return None, broken[1]
+    users = _most_within(c, load, asked)
+    if load.users is not None:
+        replicas = math.ceil(load.users / users)
+        users = math.ceil(load.users / replicas)
+    speed = _predict(c, load, users)
+    total = Decimal(str(speed.output_tok_s.p50 * load.context / (load.context - load.prompt)))
+    if load.tokens_per_day is not None:
+        hosting = formulas.Hosting(total, c.count, c.prices[0], PEAK_RATIO)
+        replicas = formulas.replicas(hosting, load.tokens_per_day)
+    hourly = _spread([p * c.count * replicas for p in c.prices])
+    if load.max_usd_per_hour is not None and hourly.p50 > load.max_usd_per_hour:
+        return None, f"${hourly.p50:.2f} per hour is above the budget"
+    return _option(c, load, speed, replicas, users, total, hourly), ""
+
+
+def _option(
+    c: Candidate, load: Load, speed: Prediction, replicas: int, users: int, total: Decimal, hourly: UsdSpread
+) -> HardwareOption:
+    each = [_usd_per_mtok(load, p, c.count, replicas, total) for p in c.prices]
+    scale = replicas
+    out = speed.output_tok_s
+    price = "given by you" if c.given else f"{len(c.prices)} dated on-demand offers"
+    return HardwareOption(
+        gpu=c.gpu.name,
+        count=c.count,
+        quant=c.spec.quant,
+        engine=c.engine,
+        certainty=c.sure,
+        replicas=replicas,
+        users_per_replica=users,
+        output_tok_s=Band(p10=out.p10 * scale, p50=out.p50 * scale, p90=out.p90 * scale),
+        ttft_s=speed.ttft_s,
+        tpot_s=speed.tpot_s,
+        memory_bytes_per_device=c.bytes_each,
+        usd_per_hour=hourly,
+        usd_per_mtok=_spread(each),
+        price_basis="priced",
+        why=f"{users} requests at once on each replica, bound by {speed.bound_by}; "
+        f"{c.bytes_each / GIB:.1f} GiB a device for one request; price: {price}",
+    )
+
+
+def _usd_per_mtok(load: Load, price: Decimal, count: int, replicas: int, total: Decimal) -> Decimal:
+    """Dollars per million tokens: of the month at a daily volume, of a busy hour at a number of users."""
+    if load.tokens_per_day is None:
+        return formulas.usage_usd_per_mtok(count, price, total)
+    monthly = formulas.compute_usd_per_month(replicas, count, price)
+    return monthly / formulas.mtok_per_month(load.tokens_per_day)
+
+
+def _predict(c: Candidate, load: Load, users: int) -> Prediction:
+    q = question(
+        facts.of_spec(c.spec),
+        formats.parse(c.spec.quant),
+        hardware.of_gpu(c.gpu),
+        hardware.of_engine(c.engine, None),
+        c.count,
+        input_len=load.prompt,
+        output_len=load.context - load.prompt,
+        concurrency=users,
+    )
+    return predict(q)
+
+
+def _most_within(c: Candidate, load: Load, asked: int) -> int:
+    """Most requests at once, up to what is asked, that keep the service level; one does."""
+    if not _broken(_predict(c, load, asked), load):
+        return asked
+    low, high = 1, asked
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if not _broken(_predict(c, load, middle), load) else (low, middle)
+    return low
+
+
+def _broken(p: Prediction, load: Load) -> tuple[float, str] | None:
+    """The bound that is missed by most: how many times over, and in words."""
+    missed = []
+    for bound in load.slo.bounds if load.slo else ():
+        expected = _expected(p, bound)
+        if expected > bound.limit_s:
+            where = f"at {p.concurrency} at once on {p.count} × {p.gpu}"
+            words = f"{bound.metric} of about {expected:.3g} s is expected {where}"
+            missed.append((expected / bound.limit_s, f"{words}, where {bound.limit_s:g} s is asked"))
+    return max(missed) if missed else None
+
+
+def _expected(p: Prediction, bound: Bound) -> float:
+    first = p.ttft_s.p50 if p.ttft_s else 0.0
+    if bound.metric in ("ttft", "ttfat"):
+        return first
+    return p.tpot_s.p50 if bound.metric in ("itl", "tpot") else first + p.output_len * p.tpot_s.p50
+
+
+def _spread(values: Sequence[Decimal]) -> UsdSpread:
+    if len(values) == 1:
+        return UsdSpread(p25=values[0], p50=values[0], p75=values[0])
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return UsdSpread(p25=low, p50=middle, p75=high)
+
+
+def _nothing(target: str, load: Load, left_out: list[NotJudged], nearest: list[tuple[float, str]]) -> DeclinedError:
+    """Why nothing is left, and the smallest change that would help."""
+    if nearest:
+        times, words = min(nearest)
+        return DeclinedError(f"no hardware keeps the service level: {words}", f"allow {times:.1f} times that, or more.")
+    priced = [n for n in left_out if "above the budget" in n.reason]
+    if priced:
+        return DeclinedError(f"nothing within the budget: {priced[0].gpu}: {priced[0].reason}", "raise it.")
+    if left_out and all("price" in n.reason for n in left_out):
+        return DeclinedError("no dated rental price is known for any of these devices", "give what the device costs.")
+    return DeclinedError(
+        f"{target} with {load.context:,} tokens does not fit on up to 8 of any priced device",
+        "shorten the context, or try a smaller weight format, such as fp8 or awq.",
+    )

@@ -1,0 +1,74 @@
+"""`selfhost recommend`: which hardware serves a load for the fewest dollars per million tokens."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import typer
+
+from toolkit.cli import options as o
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Class = Literal["datacenter", "workstation", "consumer", "apple", "cpu"]
+
+
+@app.command()
+def recommend(
+    model: str = typer.Argument(help="Profile name, a .gguf file, or a folder with config.json."),
+    context: int = typer.Option(8192, min=2, help="Tokens per request, prompt + answer."),
+    users: int | None = typer.Option(None, min=1, max=100_000, help="Requests at the same time."),
+    tokens_per_day: str | None = typer.Option(None, help="Volume, like 10M or 1.5B, input + output; peak is 3 × mean."),
+    input_share: float = typer.Option(0.75, min=0.01, max=0.99, help="Share of a request's tokens that is prompt."),
+    slo: str | None = typer.Option(None, help="Expected times to keep, e.g. ttft_p50<1s,tpot_p50<50ms."),
+    quants: str | None = typer.Option(None, help="Weight formats to compare, e.g. bf16,fp8,awq. Default: the model's."),
+    max_usd_per_hour: float | None = typer.Option(None, help="Leave out what costs more per hour in all."),
+    only: Class | None = typer.Option(None, help="One class of device."),
+    gpu: str | None = typer.Option(None, help="One device; with four numbers and a price, one of your own."),
+    bandwidth_gbs: float | None = typer.Option(None, help="Described device: memory bandwidth, GB/s."),
+    fp16_tflops: float | None = typer.Option(None, help="Described device: dense FP16 TFLOPS."),
+    vram_gib: float | None = typer.Option(None, help="Described device: memory, GiB."),
+    link_gbs: float | None = typer.Option(None, help="Described device: link between devices, GB/s both ways."),
+    gpu_price: str | None = typer.Option(
+        None, help="What the named device costs, like 1.39/h, instead of list prices."
+    ),
+    as_json: o.Json = False,
+) -> None:
+    """Which hardware to rent, ranked by dollars per million tokens under your load.
+
+    Exit status 1 when nothing fits or no hardware keeps the service level.
+    """
+    from decimal import Decimal
+
+    from toolkit.cli.output import emit
+    from toolkit.cli.ranking import Load, rank
+    from toolkit.cli.speed import device
+    from toolkit.cost.quantities import parse_usd_per_hour, parse_volume
+    from toolkit.errors import InputError
+    from toolkit.load.slo import parse
+    from toolkit.report.predict import render_recommendation
+
+    if (users is None) == (tokens_per_day is None):
+        raise InputError("the load is not stated, or stated twice", "give the users, or the tokens per day.")
+    if max_usd_per_hour is not None and not 0 < max_usd_per_hour < 1e9:
+        raise InputError(f"a budget of {max_usd_per_hour:g} dollars per hour makes no sense")
+    described = any(n is not None for n in (bandwidth_gbs, fp16_tflops, vram_gib, link_gbs))
+    if gpu_price and not (gpu or described):
+        raise InputError("a price needs the device that it is for", "name the device.")
+    if described and not gpu_price:
+        raise InputError("a described device has no list price", "give what it costs: --gpu-price 1.39/h.")
+    one = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)[0] if gpu or described else None
+    load = Load(
+        context=context,
+        users=users,
+        tokens_per_day=parse_volume(tokens_per_day) if tokens_per_day else None,
+        input_share=input_share,
+        slo=parse(slo) if slo else None,
+        max_usd_per_hour=None if max_usd_per_hour is None else Decimal(str(max_usd_per_hour)),
+    )
+    formats = [q.strip() for q in quants.split(",") if q.strip()] if quants else [None]
+    result = rank(model, load, formats, only, one, parse_usd_per_hour(gpu_price) if gpu_price else None)
+    if as_json:
+        emit(result)
+    else:
+        print(render_recommendation(result))

@@ -1,0 +1,54 @@
+"""From the calibrated effects to the constants of one engine on one class of device.
+
+Each constant is a product, ``exp(base + effect of the engine + effect of the device class + …)``, squeezed below one
+where it is a share of a peak. An effect that was
+never calibrated is zero, so an unknown device class or engine gets the middle of the known ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from toolkit.predict.physics import Constants, Question
+
+QUANTITIES = ("bandwidth", "compute", "prefill", "layer_s", "sequence_s", "reduce_s", "link", "start_s", "queue")
+
+SHARES = ("bandwidth", "compute")
+"""Constants that are shares of a data-sheet rate, kept below one so that nothing beats its ceiling."""
+
+
+def share(x: float) -> float:
+    """The product as it is while it is well below one, and never above one."""
+    below: float = x / (1 + x**8) ** 0.125
+    return below
+
+
+def tags(q: Question) -> dict[str, tuple[str, ...]]:
+    """The effects that apply to each constant of this question, by name."""
+    engine, kind, arch = f"{q.engine.family}/{q.engine.era}", q.device.kind, q.device.arch
+    family = q.engine.family
+    fmt = q.fmt.kind + ("" if q.device.peak(q.fmt)[1] else "/emulated")
+    mixture = ("mixture",) if q.model.experts else ()
+    link = "fast" if q.device.fast_link else "slow"
+    full = (f"{engine}·max",) if q.concurrency is None else ()
+    return {
+        "bandwidth": (family, engine, kind, arch, fmt, f"{engine}·{kind}", f"{family}·{fmt}", *mixture),
+        "compute": (engine, kind, arch, fmt, *mixture, *full),
+        "prefill": (engine, kind, arch, fmt, f"{family}·{fmt}"),
+        "layer_s": (engine, kind, *mixture),
+        "sequence_s": (engine, kind, *mixture, *full),
+        "reduce_s": (link, engine),
+        "link": (link,),
+        "start_s": (engine,),
+        "queue": (engine,),
+    }
+
+
+def constants(q: Question, effects: Mapping[str, float]) -> Constants:
+    """The constants of this question: ``effects`` maps ``quantity`` and ``quantity|tag`` to natural logarithms."""
+    by_quantity = {
+        quantity: math.exp(effects[quantity] + sum(effects.get(f"{quantity}|{tag}", 0.0) for tag in names))
+        for quantity, names in tags(q).items()
+    }
+    return Constants(**{name: share(x) if name in SHARES else x for name, x in by_quantity.items()})

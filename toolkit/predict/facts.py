@@ -1,0 +1,117 @@
+"""What of a model matters to speed: parameters by when they are read, cache per token, layers and width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.predict.formats import Format
+from toolkit.types import LayerAttention, ModelSpec
+
+MTP_AND_VISION = frozenset(("vision", "mtp", "norm", "embedding", "head", "experts"))
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Counts are parameters or elements, not bytes. ``experts_per_token`` of ``experts`` are active.
+
+    ``kv_full`` is elements per token of layers that look back at everything; ``kv_windows`` pairs a window with the
+    elements per token of the layers that have it. ``state`` is elements per sequence, whatever its length.
+    """
+
+    name: str
+    layers: int
+    hidden: int
+    body: float
+    expert_params: float
+    head: float
+    experts: int = 0
+    experts_per_token: float = 0
+    kv_full: float = 0
+    kv_windows: tuple[tuple[int, float], ...] = ()
+    state: float = 0
+    basis: str = "profile"
+
+    @property
+    def active(self) -> float:
+        """Parameters that multiply each token, the output matrix included."""
+        share = self.experts_per_token / self.experts if self.experts else 0.0
+        return self.body + self.head + self.expert_params * share
+
+    def read_bytes(self, sequences: float, fmt: Format) -> float:
+        """Bytes of weights one step of that many tokens reads: experts by how many of them are touched."""
+        touched = 1.0 - (1.0 - self.experts_per_token / self.experts) ** sequences if self.experts else 0.0
+        body_bits = 16.0 if fmt.experts_only else fmt.bits
+        bits = self.body * body_bits + self.expert_params * touched * fmt.bits + self.head * fmt.head_bits
+        return bits / 8
+
+    def all_bytes(self, fmt: Format) -> float:
+        """Bytes of all weights that lie in memory, but for the input embedding."""
+        body_bits = 16.0 if fmt.experts_only else fmt.bits
+        return (self.body * body_bits + self.expert_params * fmt.bits + self.head * fmt.head_bits) / 8
+
+    def cache_elements(self, context: float) -> float:
+        """Elements of cache one sequence reads per step at that context."""
+        return self.kv_full * context + sum(e * min(w, context) for w, e in self.kv_windows) + self.state
+
+
+def of_spec(spec: ModelSpec) -> ModelFacts:
+    """The facts of a model whose tensors are known."""
+    by_role: dict[str, float] = {}
+    for group in spec.weights:
+        by_role[group.role] = by_role.get(group.role, 0.0) + group.params
+    embedding = by_role.get("embedding", 0.0)
+    windows: dict[int, float] = {}
+    full = 0.0
+    for layer in spec.attention:
+        if layer.kind in ("sliding", "chunked") and layer.window:
+            windows[layer.window] = windows.get(layer.window, 0.0) + _elements(layer)
+        else:
+            full += _elements(layer)
+    return ModelFacts(
+        name=spec.name,
+        layers=spec.layers,
+        hidden=spec.hidden,
+        body=sum(n for role, n in by_role.items() if role not in MTP_AND_VISION),
+        expert_params=by_role.get("experts", 0.0),
+        head=by_role.get("head", 0.0) or embedding,
+        experts=spec.experts,
+        experts_per_token=spec.experts_per_token,
+        kv_full=full,
+        kv_windows=tuple(sorted(windows.items())),
+        state=float(sum(r.conv_elements + 2 * r.state_elements for r in spec.recurrent)),
+    )
+
+
+def _elements(layer: LayerAttention) -> float:
+    if layer.kind == "mla":
+        return float(layer.latent_dim + layer.index_dim)
+    return float(layer.kv_heads * (layer.head_dim_k + layer.head_dim_v)) if layer.kind != "none" else 0.0
+
+
+def of_params(name: str, params_b: float, active_params_b: float | None = None) -> ModelFacts:
+    """Facts of a usual decoder of that size, where only its parameter counts are known.
+
+    Width and depth follow published Llama and Qwen models (0.5B: 24 × 896; 7B: 32 × 4096; 70B: 80 × 8192); the cache
+    is that of grouped attention with 8 KV heads of 128. In a mixture a third of the active weights is outside the
+    experts, and 8 experts act on a token.
+    """
+    total, active = params_b * 1e9, (active_params_b or params_b) * 1e9
+    shape = active if active_params_b is None else (active * total) ** 0.5
+    hidden = min(16384, max(512, 128 * round(4096 * (shape / 7e9) ** 0.36 / 128)))
+    layers = min(128, max(12, round(32 * (shape / 7e9) ** 0.36)))
+    head = min(0.3 * active, 128_000 * hidden)
+    mixture = active_params_b is not None and active_params_b < 0.95 * params_b
+    body = 0.33 * active if mixture else total - 2 * head if total > 3e9 else total - head
+    share = (active - body - head) / (total - body - head) if mixture else 0.0
+    return ModelFacts(
+        name=name,
+        layers=layers,
+        hidden=hidden,
+        body=max(body, 0.3 * active),
+        expert_params=total - body - head if mixture else 0.0,
+        head=head,
+        experts=max(8, round(8 / share)) if mixture and share > 0 else 0,
+        experts_per_token=8.0 if mixture else 0.0,
+        kv_full=2.0 * layers * 8 * 128,
+        basis="parameter counts",
+    )

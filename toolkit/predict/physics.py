@@ -1,0 +1,176 @@
+"""The physics: seconds at the data sheet's rates, before any calibrated constant; and how constants turn them to time.
+
+A decode step reads the active weights once and each sequence's cache once, and multiplies each token by the active
+weights: ``max(bytes / bandwidth, FLOPs / peak)``, as a smooth maximum, plus a cost per layer, per sequence and per
+all-reduce. A prompt is multiplied in pieces of `CHUNK` tokens. With B sequences always running, each step also
+carries its share of the prompts: a token costs ``step + B · prefill / output``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.predict.facts import ModelFacts
+from toolkit.predict.formats import Format
+from toolkit.predict.hardware import DeviceFacts, EngineFacts
+
+CHUNK = 8192
+"""Tokens of prompts multiplied at once, at most: the usual default of token budget per step."""
+
+MEMORY_SHARE = 0.9
+"""Share of a device's memory engines fill by default."""
+
+DEFAULT_INPUT, DEFAULT_OUTPUT = 512, 256
+"""Lengths where none are given."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One configuration. ``concurrency`` None asks for the most it can carry.
+
+    ``tp`` devices share each layer, ``pp`` stages follow one another, ``copies`` serve side by side.
+    """
+
+    model: ModelFacts
+    fmt: Format
+    device: DeviceFacts
+    engine: EngineFacts
+    tp: int = 1
+    pp: int = 1
+    copies: int = 1
+    input_len: float | None = None
+    output_len: float | None = None
+    concurrency: int | None = 1
+
+    @property
+    def kv_bytes(self) -> float:
+        """Bytes per element of cache: TensorRT-LLM keeps FP8 with its FP8 and FP4 checkpoints, others 16-bit."""
+        return 1.0 if self.engine.family == "tensorrt-llm" and self.fmt.kind in ("fp8", "fp4") else 2.0
+
+    @property
+    def prompt(self) -> float:
+        """Input tokens per request."""
+        return float(self.input_len if self.input_len is not None else DEFAULT_INPUT)
+
+    @property
+    def answer(self) -> float:
+        """Output tokens per request."""
+        return float(self.output_len if self.output_len is not None else DEFAULT_OUTPUT)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Seconds at data-sheet rates (``mem``, ``flop``, ``link``) of a step, of one lone prompt, of a batch's prompt."""
+
+    batch: float
+    micro: float
+    layers: float
+    reduces: float
+    step_mem: float
+    step_flop: float
+    step_link: float
+    lone_mem: float
+    lone_flop: float
+    lone_link: float
+    bulk_mem: float
+    bulk_flop: float
+    bulk_link: float
+    output: float
+    prompt: float
+    parallel: float
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What calibration found for this engine on this class of device; see `coefficients`."""
+
+    bandwidth: float
+    compute: float
+    prefill: float
+    layer_s: float
+    sequence_s: float
+    reduce_s: float
+    link: float
+    start_s: float
+    queue: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds: one decode step, its parts, the mean time per token with prompts mixed in, and a prompt."""
+
+    step: float
+    step_mem: float
+    step_flop: float
+    step_link: float
+    step_overhead: float
+    token: float
+    lone_prompt: float
+    first_token: float
+    output_tok_s: float
+
+
+def running(q: Question) -> float:
+    """Sequences in flight on one copy: what was asked, what the cache holds, and what the engine takes."""
+    room = MEMORY_SHARE * q.tp * q.pp * q.device.memory_bytes - q.model.all_bytes(q.fmt)
+    per_sequence = q.model.cache_elements(q.prompt + q.answer / 2) * q.kv_bytes
+    fits = max(1.0, room / per_sequence) if per_sequence > 0 else float(q.engine.max_sequences)
+    asked = float("inf") if q.concurrency is None else max(1.0, q.concurrency / q.copies)
+    most = float("inf") if q.concurrency is not None else float(q.engine.max_sequences)
+    return min(asked, fits, most)
+
+
+def terms(q: Question) -> Terms:
+    """The configuration in seconds at data-sheet rates."""
+    batch = running(q)
+    micro = max(1.0, batch / q.pp)
+    bandwidth, (peak, _) = q.device.bandwidth * q.tp, q.device.peak(q.fmt)
+    flops = peak * q.tp
+    cache = micro * q.model.cache_elements(q.prompt + q.answer / 2) * q.kv_bytes
+    reduced = 2 * q.model.layers * q.model.hidden * 2 * 2 * (q.tp - 1) / q.tp / q.device.link
+    tokens = max(1.0, q.prompt)
+    bulk = min(max(1.0, batch) * tokens, max(CHUNK, tokens))
+    body = 2 * (q.model.active - q.model.head)
+    attention = 2 * q.model.layers * q.model.hidden * tokens * tokens
+    return Terms(
+        batch=batch,
+        micro=micro,
+        layers=float(q.model.layers),
+        reduces=2.0 * q.model.layers if q.tp > 1 else 0.0,
+        step_mem=(q.model.read_bytes(micro, q.fmt) + cache) / bandwidth,
+        step_flop=2 * q.model.active * micro / flops,
+        step_link=micro * reduced,
+        lone_mem=q.model.read_bytes(tokens, q.fmt) / bandwidth,
+        lone_flop=(body * tokens + attention) / flops,
+        lone_link=tokens * reduced,
+        bulk_mem=q.model.read_bytes(bulk, q.fmt) / bandwidth * tokens / bulk,
+        bulk_flop=(body * tokens + attention) / flops,
+        bulk_link=tokens * reduced,
+        output=max(1.0, q.answer),
+        prompt=tokens,
+        parallel=float(q.pp * q.copies),
+    )
+
+
+def smooth_max(a: float, b: float) -> float:
+    """A maximum with a soft corner: work near the ridge overlaps only in part."""
+    together: float = (a**2.0 + b**2.0) ** 0.5
+    return together
+
+
+def times(t: Terms, c: Constants) -> Times:
+    """Seconds of a configuration under these constants. Only + − × ÷ and powers: fits arrays as well as numbers."""
+    mem, flop = t.step_mem / c.bandwidth, t.step_flop / c.compute
+    link = t.reduces * c.reduce_s + t.step_link / c.link
+    overhead = t.layers * c.layer_s + (t.micro - 1) * c.sequence_s
+    step = smooth_max(mem, flop) + link + overhead
+    fixed = t.layers * c.layer_s + c.start_s + t.reduces * c.reduce_s
+    lone = smooth_max(t.lone_mem / c.bandwidth, t.lone_flop / c.prefill) + t.lone_link / c.link + fixed
+    bulk = smooth_max(t.bulk_mem / c.bandwidth, t.bulk_flop / c.prefill) + t.bulk_link / c.link
+    prompts = t.micro * bulk
+    token = step + prompts / t.output
+    busy = prompts / (prompts + t.output * step)
+    first = lone + (t.batch > 1) * (step + c.queue * busy * prompts)
+    one = lone / t.output + step
+    whole = (t.batch > 1) * token + (t.batch <= 1) * one
+    return Times(step, mem, flop, link, overhead, whole, lone, first, t.micro * t.parallel / whole)

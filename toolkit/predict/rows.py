@@ -1,0 +1,95 @@
+"""A row of a published measurement, read for its configuration only: what was measured is never looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from toolkit.errors import DeclinedError, InputError
+from toolkit.predict import facts, formats, hardware
+from toolkit.predict.facts import ModelFacts
+from toolkit.predict.hardware import DeviceFacts, EngineFacts
+from toolkit.predict.physics import MEMORY_SHARE, Question
+from toolkit.types import Gpu
+
+READ = (
+    "engine", "version", "model", "params_b", "active_params_b", "quantization", "gpu_canonical", "n_gpus", "tp", "pp",
+    "input_len", "output_len", "concurrency", "regime",
+)  # fmt: skip
+"""The only fields that are read."""
+
+
+def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[[str], ModelFacts | None]) -> Question:
+    """The configuration of a row. ``gpu`` and ``model`` look profiles up; the latter gives None for unknown names.
+
+    Raises:
+        DeclinedError: no device, no model size, or no bandwidth on record.
+        InputError: an unknown device or format, or a field of the wrong type.
+    """
+    row = {key: row.get(key) for key in READ}
+    name = row["gpu_canonical"]
+    if not isinstance(name, str) or not name:
+        raise DeclinedError("the row names no device")
+    device = hardware.of_gpu(gpu(name))
+    engine = hardware.of_engine(_text(row, "engine"), _text(row, "version"))
+    fmt = formats.parse(_text(row, "quantization"))
+    spec = _model(row, model)
+    concurrency = _concurrency(row)
+    tp, pp, copies = _layout(row, engine, device, spec.all_bytes(fmt), concurrency)
+    return Question(
+        spec, fmt, device, engine, tp, pp, copies, _number(row, "input_len"), _number(row, "output_len"), concurrency
+    )
+
+
+def _model(row: Mapping[str, Any], find: Callable[[str], ModelFacts | None]) -> ModelFacts:
+    name = _text(row, "model") or "model"
+    known = find(name)
+    if known is not None:
+        return known
+    params = _number(row, "params_b")
+    if params is None:
+        raise DeclinedError(f"the size of {name} is not known: neither a profile nor params_b")
+    return facts.of_params(name, params, _number(row, "active_params_b"))
+
+
+def _concurrency(row: Mapping[str, Any]) -> int | None:
+    value = row["concurrency"]
+    if row["regime"] == "single" and not isinstance(value, int):
+        return 1
+    if isinstance(value, str) or value is None:
+        return None
+    number = _number(row, "concurrency")
+    return None if number is None else max(1, round(number))
+
+
+def _layout(
+    row: Mapping[str, Any], engine: EngineFacts, device: DeviceFacts, weights: float, concurrency: int | None
+) -> tuple[int, int, int]:
+    """Tensor ranks, stages, copies. llama.cpp gives each device some layers; servers share every layer."""
+    devices = max(1, int(_number(row, "n_gpus") or _number(row, "tp") or 1))
+    pp = max(1, int(_number(row, "pp") or 1))
+    stated = _number(row, "tp")
+    if engine.family in ("llama.cpp", "exllama"):
+        return 1, devices, 1
+    tp = max(1, int(stated)) if stated else devices
+    if not stated and concurrency is None:
+        tp = 1
+        while tp < devices and weights > 0.8 * MEMORY_SHARE * tp * device.memory_bytes:
+            tp *= 2
+    return tp, pp, max(1, devices // (tp * pp))
+
+
+def _text(row: Mapping[str, Any], key: str) -> str | None:
+    value = row[key]
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{key} is {value!r}; it must be text")
+    return value
+
+
+def _number(row: Mapping[str, Any], key: str) -> float | None:
+    value = row[key]
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise InputError(f"{key} is {value!r}; it must be a number that is not negative")
+    return float(value)

@@ -1,0 +1,56 @@
+"""`predict` and `recommend` in words."""
+
+from __future__ import annotations
+
+from toolkit.types import Band, Prediction, Recommendation
+
+NOT_JUDGED_SHOWN = 6
+
+
+def render(p: Prediction) -> str:
+    """A prediction as lines of text."""
+    load = f"{p.concurrency} at a time" if p.concurrency is not None else f"as many as it carries ({p.running:.0f})"
+    reached = p.output_tok_s.p50 / p.ceiling_output_tok_s
+    hardware = f"{p.model} ({p.quant}) on {p.count} × {p.gpu}, {p.engine}"
+    first = (
+        _line("first token, ms", p.ttft_s, 1e3) if p.ttft_s else f"{'first token':<24} not predicted: it is queueing"
+    )
+    lines = [
+        f"{hardware}: requests of {p.input_len} + {p.output_len} tokens, {load}",
+        f"{'':<24} expected   80 % interval",
+        _line("output tokens/s", p.output_tok_s),
+        _line("per user, tokens/s", p.decode_tok_s_per_user),
+        _line("prompt tokens/s", p.prefill_tok_s),
+        first,
+        _line("each token, ms", p.tpot_s, 1e3),
+        f"{'ceiling by data sheet':<24} {p.ceiling_output_tok_s:>8,.0f} ({reached:.0%} reached); bound by {p.bound_by}",
+        f"basis: {p.basis}, {p.how}; model facts from {p.model_basis}",
+    ]
+    if p.concurrency is not None and p.running < p.concurrency:
+        lines.append(f"only {p.running:.0f} requests run at once: the cache has no room for more, the rest wait")
+    return "\n".join(lines)
+
+
+def _line(what: str, band: Band, scale: float = 1) -> str:
+    low, middle, high = (f"{scale * v:,.{0 if scale * v >= 100 else 1}f}" for v in (band.p10, band.p50, band.p90))
+    return f"{what:<24} {middle:>8}   {low} – {high}"
+
+
+def render_recommendation(r: Recommendation) -> str:
+    """A ranking as a table, best first, with what was not judged."""
+    load = f"{r.users} users" if r.users is not None else f"{r.tokens_per_day:,} tokens a day"
+    lines = [
+        f"{r.model}: {r.context:,} tokens a request, {load}{', ' + r.slo if r.slo else ''}",
+        f"{'hardware':<34} {'quant':<7} {'output tok/s':>20} {'$/h':>18} {'$/M tokens':>18}",
+    ]
+    for option in r.options:
+        hardware = f"{option.replicas} × ({option.count} × {option.gpu})"
+        speed = f"{option.output_tok_s.p50:,.0f} ({option.output_tok_s.p10:,.0f}–{option.output_tok_s.p90:,.0f})"
+        hourly = f"{option.usd_per_hour.p50:.2f} ({option.usd_per_hour.p25:.2f}–{option.usd_per_hour.p75:.2f})"
+        each = f"{option.usd_per_mtok.p50:.2f} ({option.usd_per_mtok.p25:.2f}–{option.usd_per_mtok.p75:.2f})"
+        lines.append(f"{hardware:<34} {option.quant:<7} {speed:>20} {hourly:>18} {each:>18}")
+    if r.not_judged:
+        shown = "; ".join(f"{n.gpu}: {n.reason}" for n in r.not_judged[:NOT_JUDGED_SHOWN])
+        more = len(r.not_judged) - NOT_JUDGED_SHOWN
+        lines.append(f"not ranked: {shown}{f'; and {more} more (in the JSON)' if more > 0 else ''}")
+    return "\n".join([*lines, *r.notes])
