@@ -45,7 +45,7 @@ get() { # get WHAT PIP-OPTIONS…: install wheels, a line every 30 s; its output
 
 or_stop() { # after a failed `get`: say why, and which kind of failure it is
   tail -n 5 "$log" >&2
-  if grep -qE "$unfetched" "$log"; then exit 75; fi
+  if grep -v '^WARNING' "$log" | grep -qE "$unfetched"; then exit 75; fi # a warning is a retry that may have worked
   echo "vLLM: pip failed, and not for want of a package (its last lines above)" >&2
   exit 1
 }

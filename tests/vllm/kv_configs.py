@@ -273,6 +273,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         norm_eps=1e-5,
         conv_L_cache=3,
         conv_bias=False,
+        conv_dim=256,
+        conv_dim_out=256,
         block_dim=256,
         block_ff_dim=256,
         block_auto_adjust_ff_dim=False,
@@ -336,6 +338,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         hybrid_block_size=None,
     ),
 }
+
+CONFIGS["gemma4-k-eq-v-like"] = {**CONFIGS["gemma4-like"], "attention_k_eq_v": True}
 
 
 class Case(NamedTuple):
