@@ -157,6 +157,22 @@ def test_a_large_vocabulary_is_fetched_piece_by_piece(tmp_path: Path, monkeypatc
         assert first.sent + second.sent == path.stat().st_size
 
 
+@pytest.mark.real
+def test_the_engine_plans_a_file_that_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A synthetic Qwen3-like file of 70 MB: only its header travels, and the plan equals that of the whole file."""
+    from tests.size.synth import Shape, write
+
+    folder = tmp_path / "ggufs"
+    folder.mkdir()
+    path = write(folder / "m.gguf", Shape("qwen3", head_dim=128))
+    with Hub({REPO: folder}) as server:
+        at(server, monkeypatch)
+        remote = document("size", f"{REPO}:m.gguf", "--exact", "--context", "4096")
+    local = document("size", path, "--exact", "--context", "4096")
+    assert remote["devices"][0]["lines"] == local["devices"][0]["lines"]
+    assert {line["basis"] for line in remote["devices"][0]["lines"] if line["what"] == "kv_cache"} == {"engine"}
+
+
 def test_a_repository_of_ggufs_asks_which(ggufs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Hub({REPO: ggufs}) as server:
         at(server, monkeypatch)

@@ -97,10 +97,15 @@ def _engine(model: ModelSpec, wanted: str | None) -> str:
 
 
 def _by_the_engine(ask: Ask, memory: MemoryPlan, gpu: list[str], vram_gib: float | None) -> MemoryPlan:
-    """The engine's own figures, which exist for a GGUF file on this machine's devices only."""
+    """The engine's own figures, which exist for a GGUF file on this machine's devices only.
+
+    A file on a hub need not be downloaded: its header in a hollow file is enough.
+    """
+    import tempfile
+
     from toolkit.size import engine_exact, llamacpp
 
-    if ask.engine != "llama.cpp" or ask.model.path is None:
+    if ask.engine != "llama.cpp" or ask.model.source != "gguf":
         raise InputError(
             "the engine's own planner reads GGUF files", "give a .gguf file, or leave the exact answer out."
         )
@@ -108,7 +113,14 @@ def _by_the_engine(ask: Ask, memory: MemoryPlan, gpu: list[str], vram_gib: float
         raise InputError(
             "the engine plans for this machine's own devices only", "leave the device out, or the exact answer."
         )
-    return engine_exact.exact(memory, Path(ask.model.path), ask.model.layers, llamacpp.resolve(ask))
+    layers, settings = ask.model.layers, llamacpp.resolve(ask)
+    if ask.model.path is not None:
+        return engine_exact.exact(memory, Path(ask.model.path), layers, settings)
+    from toolkit.models.hub import sparse_gguf
+
+    with tempfile.TemporaryDirectory(prefix="selfhost-gguf-") as folder:
+        path = sparse_gguf(ask.model.name, str(ask.model.revision), Path(folder))
+        return engine_exact.exact(memory, path, layers, settings)
 
 
 def launch_plan_for(

@@ -8,6 +8,7 @@ Weights are never downloaded: headers come by range requests, a few at once. Wha
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,27 @@ def read(
         if kept is None:
             raise
         return kept
+
+
+def sparse_gguf(label: str, sha: str, folder: Path) -> Path:
+    """The named GGUF file of that commit as a hollow one: real header, no weights, all its parts; the first's path.
+
+    Enough for an engine's planner, and a few megabytes of disk for a model of any size. ``label`` is ``REPO:FILE``.
+
+    Raises as `read` does.
+    """
+    name = parse(f"{label.partition(':')[0]}@{sha}:{label.partition(':')[2]}")
+    if name is None:
+        raise ModelFileError(f"{label} is not a GGUF file on a hub")
+    question = _Question(name, None, None, None)
+    written = []
+    for file in question.gguf_parts(sha):
+        head, size = question.gguf_head(sha, file)
+        path = folder / Path(file).name
+        path.write_bytes(head)
+        os.truncate(path, size)
+        written.append(path)
+    return written[0]
 
 
 class _Question:
@@ -216,7 +238,7 @@ class _Question:
 
     def _gguf(self, sha: str, *notes: str) -> ModelSpec:
         """The facts of one GGUF file, all its parts. ``path`` is None: no engine can launch from a header."""
-        parts = self._parts(sha)
+        parts = self.gguf_parts(sha)
         headers = []
         for number, file in enumerate(parts, 1):
             headers.append(self._gguf_header(sha, file))
@@ -227,7 +249,19 @@ class _Question:
         label = f"{self.name.repo}:{parts[0]}"
         return spec.model_copy(update={"name": label, "path": None, "revision": sha, "notes": (*spec.notes, *notes)})
 
-    def _parts(self, sha: str) -> list[str]:
+    def gguf_head(self, sha: str, file: str) -> tuple[bytes, int]:
+        """A GGUF file's first bytes, header included, and the size of the whole file; fetched unless kept."""
+        kept = self.cache.gguf(sha, file)
+        if kept is None:
+            self._gguf_header(sha, file)
+            kept = self.cache.gguf(sha, file)
+        if kept is None:
+            raise SourceUnavailableError(
+                f"the header of {file} cannot be kept on disk", "make room for a few megabytes."
+            )
+        return kept
+
+    def gguf_parts(self, sha: str) -> list[str]:
         """The files of the GGUF that was named: exactly, or by a part of its name that no other has."""
         wanted, repo = str(self.name.file), self.name.repo
         known = [f for f in self._files(sha) if f.endswith(".gguf")]
