@@ -75,7 +75,7 @@ def test_the_document_has_the_fields_of_the_contract(selfhost):
     assert first["matched_model"] == "gpt-4o"
     assert first["provider"] == "openai"
     assert first["price_date"].startswith("genai-prices ")
-    assert first["p_self_host_cheaper"] is None
+    assert 0.9 < first["p_self_host_cheaper"] <= 1  # 1,014.70 a month against 1,330.73
     assert document["usage_usd_per_mtok"] <= document["allocation_usd_per_mtok"]
 
 
@@ -109,15 +109,32 @@ def test_every_flag_changes_what_it_should(selfhost, bench):
     assert (stated["goodput_tok_s"], stated["goodput_basis"]) == (500, "assumed")
 
 
+def test_draws_and_seed(selfhost):
+    volume = ("--tokens-per-day", "30M")
+    first, again = (report(selfhost, *STATED, *volume)["uncertainty"] for _ in range(2))
+    assert first == again
+    assert (first["draws"], first["seed"]) == (10_000, 0)
+    assert report(selfhost, *STATED, *volume, "--seed", "7")["uncertainty"]["seed"] == 7
+    assert report(selfhost, *STATED, *volume, "--draws", "100")["uncertainty"]["draws"] == 100
+    assert report(selfhost, *STATED)["uncertainty"] is None  # without a volume there is no month
+    status, _, err = selfhost(*STATED, *volume, "--draws", "5")
+    assert (status, "100 to 100,000" in err) == (2, True)
+
+
 def test_the_words_a_person_reads(selfhost):
     status, out, err = selfhost(*STATED, "--tokens-per-day", "10M", "--currency", "INR=93")
     assert (status, err) == (0, "")
     assert "$0.386 per million tokens when busy all day: $1.39/h (priced), 1,000 tokens/s (assumed)." in out
     assert "$3.34 per million at 10M a day: $1,014.70 a month for 1 replica used to 12 %." in out
     assert "above 7.63M a day" in out
+    assert "Four times in five it stays at $3.34 per million" in out  # one replica carries 28.8M at that peak
     assert "₹94,367.10" in out  # 1,014.70 × 93, grouped the Indian way
     assert "No people's time is counted" in out
     assert "openai, genai-prices" in out
+    people = ("--setup-hours", "20", "--upkeep-hours", "8", "--people-rate", "50")
+    _, out, _ = selfhost(*STATED, "--tokens-per-day", "30M", *people)
+    assert "What moves the price most" in out
+    assert "people's hours" in out
 
 
 def test_lakhs_and_crores(selfhost):

@@ -650,6 +650,37 @@ class Currency(Frozen):
     on: date
 
 
+class MoneyBand(Frozen):
+    """Tenth, fiftieth and ninetieth percentile of dollars."""
+
+    p10: Money
+    p50: Money
+    p90: Money
+
+
+class Swing(Frozen):
+    """What one uncertain input does alone: the price at its 10th and 90th percentile, the others as stated."""
+
+    what: str
+    factor_p10: float
+    """The input as a factor of its stated value."""
+    factor_p90: float
+    usd_per_mtok_at_p10: float
+    usd_per_mtok_at_p90: float
+    basis: Basis
+    how: str
+
+
+class Uncertainty(Frozen):
+    """How sure the monthly cost is: bands from seeded draws, and what matters most, widest first."""
+
+    draws: int
+    seed: int
+    monthly_usd: MoneyBand
+    allocation_usd_per_mtok: MoneyBand
+    tornado: tuple[Swing, ...]
+
+
 class CostReport(Document):
     """What a million tokens costs. Tokens are input + output together."""
 
@@ -690,6 +721,8 @@ class CostReport(Document):
     joules_per_token: float | None = None
     energy_usd_per_mtok: Money | None = None
     currency: Currency | None = None
+    uncertainty: Uncertainty | None = None
+    """None without a volume."""
 
 
 ServingOption = Literal["closed", "hosted-open", "dedicated", "rented", "owned", "on-device", "hybrid"]

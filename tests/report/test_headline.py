@@ -88,7 +88,11 @@ def test_cost_in_words():
     assert cost_sentences(told) == [
         "$0.772 per million tokens when busy all day: 2 × $1.39/h (priced), 1,000 tokens/s (assumed).",
         "$6.67 per million at 10M a day: $2,029.40 a month for 1 replica used to 12 %.",
+        "Four times in five it stays at $6.67 per million (10,000 draws).",
     ]
+    # 30M a day at three times the mean is 1.04 replicas: a little faster and one would do
+    tight = cost_report(goodput.assumed(1000), machine_price.given(Decimal("1.39")), load=Load(30_000_000))
+    assert "between $1.11 and $3.34 per million" in cost_sentences(tight)[2]  # one or three times 1,014.70 / 912.5
 
 
 @pytest.mark.parametrize("level_count", [1, 3])

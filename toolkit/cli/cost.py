@@ -57,6 +57,8 @@ def cost(
     pue: Annotated[
         float | None, typer.Option(help="What the building adds to the power, at least 1. Default: 1.")
     ] = None,
+    draws: Annotated[int, typer.Option(help="Monte Carlo draws behind the intervals, 100 to 100,000.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws: the same seed, the same intervals.")] = 0,
     allow_invalid: Annotated[bool, typer.Option("--allow-invalid", help="Use a bench that is not valid.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for cost.json and the report with this cost.")] = None,
     as_json: o.Json = False,
@@ -84,6 +86,8 @@ def cost(
         power=_power(watts, usd_per_kwh, pue),
         currency=parse_currency(currency, today) if currency else None,
         split_usd_per_mtok=split.usd_per_mtok(price.usd_per_gpu_hour * price.gpus) if split else None,
+        draws=_draws(draws),
+        seed=seed,
     )
     written = _write(out, report, results or [], measured) if out else None
     if as_json:
@@ -217,6 +221,14 @@ def _power(watts: float | None, usd_per_kwh: float | None, pue: float | None) ->
     return Power(drawn, tariff, factor or Decimal(1))
 
 
+def _draws(draws: int) -> int:
+    from toolkit.errors import InputError
+
+    if not 100 <= draws <= 100_000:
+        raise InputError(f"{draws:,} draws is not from 100 to 100,000", "10,000 give two digits of a probability.")
+    return draws
+
+
 def _ratio(what: str, value: float | None) -> Decimal | None:
     from decimal import Decimal
 
@@ -265,12 +277,12 @@ def _write(out: Path, report: CostReport, paths: list[Path], measured: list[Benc
 
 def _show(report: CostReport) -> None:
     from toolkit.cli.listing import draw_rows
-    from toolkit.report import tables
+    from toolkit.report import tables, tornado
     from toolkit.report.headline import cost_sentences
 
     for sentence in cost_sentences(report):
         print(sentence)
-    for table in (tables.of_alternatives(report), tables.of_cost(report)):
+    for table in (tables.of_alternatives(report), tables.of_cost(report), tornado.table(report)):
         if table.rows:
             print(f"\n{table.caption}")
             heads = [h if i == 0 or i >= table.words_from else f">{h}" for i, h in enumerate(table.columns)]

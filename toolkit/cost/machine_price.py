@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from toolkit.errors import InputError
@@ -22,6 +22,8 @@ class MachinePrice:
     gpus: int
     basis: Basis
     how: str
+    spread: tuple[float, float, float, float, float] = (1, 1, 1, 1, 1)
+    """Least, quartiles and greatest price over providers, as factors of the price taken; all 1 when it is certain."""
 
 
 def given(usd_per_gpu_hour: Decimal, gpus: int | None = None) -> MachinePrice:
@@ -38,12 +40,22 @@ def of_gpu(name: str, prices: Sequence[GpuPrice], gpus: int = 1) -> MachinePrice
     by_provider: dict[str, list[Decimal]] = {}
     for p in rentals:
         by_provider.setdefault(p.provider, []).append(p.usd_per_hour)
-    middle = median(median(of_one) for of_one in by_provider.values())
+    by_price = sorted(median(of_one) for of_one in by_provider.values())
+    middle = median(by_price)
     low, high = min(p.usd_per_hour for p in rentals), max(p.usd_per_hour for p in rentals)
     read = max(p.checked for p in rentals)
     spread = f", {low:.2f}–{high:.2f}" if low != high else ""
     how = f"median on-demand rental of {name} over {_count(len(by_provider), 'provider')}{spread}, read {read}"
-    return MachinePrice(middle, gpus, "priced", how)
+    return MachinePrice(middle, gpus, "priced", how, _spread(by_price, middle))
+
+
+def _spread(by_price: Sequence[Decimal], middle: Decimal) -> tuple[float, float, float, float, float]:
+    """Five numbers of the providers' prices around their median."""
+    if len(by_price) < 2:
+        return (1, 1, 1, 1, 1)
+    lower, _, upper = quantiles(by_price, n=4, method="inclusive")
+    least, q1, q3, most = (float(usd / middle) for usd in (by_price[0], lower, upper, by_price[-1]))
+    return (least, q1, 1, q3, most)
 
 
 def of_machine(

@@ -12,6 +12,7 @@ from toolkit.cost.breakeven import MAX_REPLICAS, break_even, search_limit
 from toolkit.cost.formulas import Hosting, Month
 from toolkit.cost.goodput import Goodput
 from toolkit.cost.machine_price import MachinePrice
+from toolkit.cost.uncertainty import DRAWS, factors, simulate
 from toolkit.errors import InputError
 from toolkit.types import Alternative, Basis, CostReport, Currency, MonthlyUsd
 
@@ -67,8 +68,10 @@ def cost_report(
     power: Power | None = None,
     currency: Currency | None = None,
     split_usd_per_mtok: tuple[Decimal, Decimal] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> CostReport:
-    """The document of `cost`.
+    """The document of `cost`. With a volume, ``draws`` seeded draws say how sure it is.
 
     Raises:
         InputError: the volume needs more replicas than anyone should plan from one measurement.
@@ -76,6 +79,15 @@ def cost_report(
     load, people = load or Load(), people or People()
     hosting = hosting_of(goodput, price, load, people, power)
     month = _month(hosting, load.tokens_per_day)
+    alternatives = tuple(alternative(q, hosting, goodput.input_share, load.tokens_per_day) for q in quotes)
+    sure = None
+    if load.tokens_per_day is not None:
+        uncertain = factors(goodput, price, load.peak_ratio_basis)
+        prices = [a.usd_per_mtok for a in alternatives]
+        sure, cheaper = simulate(hosting, load.tokens_per_day, uncertain, prices, draws, seed)
+        alternatives = tuple(
+            a.model_copy(update={"p_self_host_cheaper": p}) for a, p in zip(alternatives, cheaper, strict=True)
+        )
     joules = formulas.joules_per_token(power.watts, goodput.tok_s) if power else None
     return CostReport(
         goodput_tok_s=float(goodput.tok_s),
@@ -95,7 +107,7 @@ def cost_report(
         monthly_usd=_monthly(month) if month else None,
         usd_per_mtok_input=split_usd_per_mtok[0] if split_usd_per_mtok else None,
         usd_per_mtok_output=split_usd_per_mtok[1] if split_usd_per_mtok else None,
-        alternatives=tuple(alternative(q, hosting, goodput.input_share, load.tokens_per_day) for q in quotes),
+        alternatives=alternatives,
         notes=tuple(_notes(goodput, load, people)),
         model=goodput.model,
         level=goodput.level,
@@ -111,6 +123,7 @@ def cost_report(
             formulas.energy_usd_per_mtok(joules, power.usd_per_kwh, power.pue) if power and joules is not None else None
         ),
         currency=currency,
+        uncertainty=sure,
     )
 
 

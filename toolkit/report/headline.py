@@ -76,7 +76,26 @@ def cost_sentences(cost: CostReport) -> list[str]:
             f"{words.usd(cost.monthly_usd.total)} a month for {words.count(cost.replicas or 0, 'replica')} used to "
             f"{words.percent(cost.utilisation)}."
         )
-    return found
+    return found + _how_sure(cost)
+
+
+def _how_sure(cost: CostReport) -> list[str]:
+    """The interval of the draws, and the odds against each API."""
+    if cost.uncertainty is None:
+        return []
+    band = cost.uncertainty.allocation_usd_per_mtok
+    odds = [
+        f"{words.percent(a.p_self_host_cheaper)} against {a.name}"
+        for a in cost.alternatives
+        if a.p_self_host_cheaper is not None
+    ]
+    against = f" Self-hosting is cheaper with a probability of {words.listing(odds)}." if odds else ""
+    span = (
+        f"stays at {words.usd(band.p50)}"
+        if band.p10 == band.p90
+        else f"is between {words.usd(band.p10)} and {words.usd(band.p90)}"
+    )
+    return [f"Four times in five it {span} per million ({cost.uncertainty.draws:,} draws).{against}"]
 
 
 def figures(result: BenchResult, cost: CostReport | None) -> list[Figure]:

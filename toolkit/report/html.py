@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toolkit.cost.goodput import load_of
 from toolkit.load.rows import Row
-from toolkit.report import definitions, facts, headline, tables, words
+from toolkit.report import definitions, facts, headline, tables, tornado, words
 from toolkit.report.charts import Series, distribution, latency_by_load, timelines
 from toolkit.report.colors import level_colors
 from toolkit.report.cost_charts import bar_list, bars, price_over_volume
@@ -176,6 +176,9 @@ def _cost(cost: CostReport) -> str:
     if curve:
         parts.append("<h3>The more you serve, the less a token costs</h3>")
         parts.append(f'<p class="lead">{escape(facts.curve_words(cost))}</p>{curve[0]}{curve[1]}')
+    moved = tornado.bars(cost)
+    if moved:
+        parts.append(f"<h3>What moves it most</h3>{moved}{table(tornado.table(cost))}")
     if cost.alternatives:
         parts.append("<h3>Against APIs</h3>" + table(tables.of_alternatives(cost)))
     parts.append("<h3>Where the figures come from</h3>" + table(tables.of_cost(cost)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from toolkit.report import definitions, facts, headline, tables
+from toolkit.report import definitions, facts, headline, tables, tornado
 from toolkit.report.tables import Table
 from toolkit.types import BenchResult, CostReport
 
@@ -61,6 +61,9 @@ def _cost_parts(cost: CostReport) -> list[str]:
     parts = ["## What a million tokens costs", table(tables.of_cost(cost))]
     if cost.alternatives:
         parts += [text(tables.of_alternatives(cost).caption), table(tables.of_alternatives(cost))]
+    moved = tornado.table(cost)
+    if moved.rows:
+        parts += [text(moved.caption), table(moved)]
     return [*parts, _bullets(cost.notes)]
 
 

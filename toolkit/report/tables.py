@@ -89,12 +89,13 @@ def of_cost(cost: CostReport) -> Table:
 
 def of_alternatives(cost: CostReport) -> Table:
     """Each API at the same mix, and where self-hosting beats it."""
-    monthly = cost.tokens_per_day is not None
+    monthly, judged = cost.tokens_per_day is not None, cost.uncertainty is not None
     rows = [
         (
             f"{a.name}\n{_price_of(a)}",
             money(a.usd_per_mtok, cost.currency),
             *((money(a.usd_per_month, cost.currency),) if monthly else ()),
+            *((words.percent(a.p_self_host_cheaper),) if judged else ()),
             words.wins(a.self_host_wins_tokens_per_day, cost.searched_up_to_tokens_per_day),
             words.percent(a.utilisation_needed) if a.utilisation_needed is not None else words.UNKNOWN,
         )
@@ -104,12 +105,13 @@ def of_alternatives(cost: CostReport) -> Table:
         "API",
         "$ per million",
         *(("$ a month",) if monthly else ()),
+        *(("P(self-hosting cheaper)",) if judged else ()),
         "Self-hosting is cheaper",
         "at a utilisation of",
     )
     share = words.percent(cost.input_share)
     caption = f"API list prices at {share} input tokens, and the volumes at which self-hosting costs less."
-    return Table(caption, heads, tuple(rows), {}, {}, words_from=3 if monthly else 2)
+    return Table(caption, heads, tuple(rows), {}, {}, words_from=2 + monthly + judged)
 
 
 def _price_of(a: Alternative) -> str:
@@ -163,7 +165,17 @@ def _volume_rows(cost: CostReport) -> list[tuple[str, str, str, str]]:
             "computed",
             "everything paid over the tokens served: compare APIs with this one",
         ),
+        *_interval(cost),
     ]  # fmt: skip
+
+
+def _interval(cost: CostReport) -> list[tuple[str, str, str, str]]:
+    if cost.uncertainty is None:
+        return []
+    band = cost.uncertainty.monthly_usd
+    span = words.usd(band.p50) if band.p10 == band.p90 else f"{words.usd(band.p10)} to {words.usd(band.p90)}"
+    how = f"10th to 90th percentile of {cost.uncertainty.draws:,} draws, seed {cost.uncertainty.seed}"
+    return [("A month, four times in five", span, "computed", how)]
 
 
 Cell = Callable[[Level], str]
