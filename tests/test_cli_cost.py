@@ -109,6 +109,21 @@ def test_every_flag_changes_what_it_should(selfhost, bench):
     assert (stated["goodput_tok_s"], stated["goodput_basis"]) == (500, "assumed")
 
 
+def test_the_peak_ratio_of_a_log(selfhost, tmp_path):
+    log = tmp_path / "requests.csv"
+    hours = [f"2026-11-23T{h:02d}:{m:02d}:00" for h in range(24) for m in range(9 if h == 14 else 1)]
+    log.write_text("timestamp\n" + "\n".join(hours) + "\n")
+    status, out, err = selfhost(*STATED, "--tokens-per-day", "30M", "--request-log", log, "--json")
+    document = json.loads(out)
+    assert (status, document["peak_ratio"], document["peak_ratio_basis"]) == (0, 6.75, "measured")  # 9 / (32 / 24)
+    assert document["replicas"] == 3  # 30M × 6.75 / 86.4M = 2.34
+    assert "busiest of 24 hours" in err
+    assert "both given" in selfhost(*STATED, "--request-log", log, "--peak-ratio", "2")[2]
+    assert selfhost(*STATED, "--request-log", tmp_path / "none.csv")[0] == 2
+    log.write_bytes(b"\xff\xfe")
+    assert selfhost(*STATED, "--request-log", log)[0] == 2
+
+
 def test_draws_and_seed(selfhost):
     volume = ("--tokens-per-day", "30M")
     first, again = (report(selfhost, *STATED, *volume)["uncertainty"] for _ in range(2))
@@ -178,7 +193,7 @@ def test_four_shapes_give_the_cost_of_each_kind_of_token(selfhost, tmp_path):
 def test_out_writes_the_report_with_the_cost_in_it(selfhost, bench, tmp_path):
     status, _, err = selfhost("cost", bench, "--tokens-per-day", "1M", "--out", tmp_path / "told")
     assert status == 0, err
-    assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "report.html", "report.md"}
+    assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "cost.csv", "report.html", "report.md"}
     page = (tmp_path / "told" / "report.html").read_text()
     assert "What a million tokens costs" in page
     assert "Speed against load" in page
@@ -188,7 +203,7 @@ def test_out_writes_the_report_with_the_cost_in_it(selfhost, bench, tmp_path):
 def test_out_without_a_bench_writes_a_page_of_cost(selfhost, tmp_path):
     status, _, err = selfhost(*STATED, "--tokens-per-day", "10M", "--out", tmp_path / "told")
     assert status == 0, err
-    assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "cost.html", "cost.md"}
+    assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "cost.csv", "cost.html", "cost.md"}
     assert "1,000 tokens/s (assumed)" in (tmp_path / "told" / "cost.html").read_text()
 
 

@@ -41,6 +41,9 @@ def cost(
         float | None, typer.Option(help="Share of input tokens. Default: measured, else 0.75.")
     ] = None,
     peak_ratio: Annotated[float | None, typer.Option(help="Peak load over mean load. Default: 3, assumed.")] = None,
+    request_log: Annotated[
+        Path | None, typer.Option(help="A CSV or JSONL log of requests with times: the peak ratio is read from it.")
+    ] = None,
     spare: Annotated[int, typer.Option(help="Replicas that stand by.")] = 0,
     setup_hours: Annotated[float, typer.Option(help="People's hours to set it up.")] = 0,
     horizon_months: Annotated[float, typer.Option(help="Months over which the set-up is spread.")] = HORIZON_MONTHS,
@@ -60,7 +63,9 @@ def cost(
     draws: Annotated[int, typer.Option(help="Monte Carlo draws behind the intervals, 100 to 100,000.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the draws: the same seed, the same intervals.")] = 0,
     allow_invalid: Annotated[bool, typer.Option("--allow-invalid", help="Use a bench that is not valid.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for cost.json and the report with this cost.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for cost.json, cost.csv and the report with this cost.")
+    ] = None,
     as_json: o.Json = False,
 ) -> None:
     """Real dollars per million tokens, beside API prices."""
@@ -81,7 +86,7 @@ def cost(
         speed,
         price,
         sources.quotes(_names(compare), speed.request, today),
-        load=_load(tokens_per_day, peak_ratio, spare),
+        load=_load(tokens_per_day, peak_ratio, request_log, spare),
         people=_people(setup_hours, horizon_months, upkeep_hours, people_rate),
         power=_power(watts, usd_per_kwh, pue),
         currency=parse_currency(currency, today) if currency else None,
@@ -175,7 +180,7 @@ def _names(compare: str | None) -> list[str]:
     return [] if names == ["none"] else names
 
 
-def _load(tokens_per_day: str | None, peak_ratio: float | None, spare: int) -> Load:
+def _load(tokens_per_day: str | None, peak_ratio: float | None, log: Path | None, spare: int) -> Load:
     from decimal import Decimal
 
     from toolkit.cost.quantities import parse_volume
@@ -185,8 +190,31 @@ def _load(tokens_per_day: str | None, peak_ratio: float | None, spare: int) -> L
     if not 0 <= spare <= 100:
         raise InputError(f"{spare} spare replicas is not a number from 0 to 100")
     volume = parse_volume(tokens_per_day) if tokens_per_day is not None else None
+    if log is not None:
+        if peak_ratio is not None:
+            raise InputError("a peak ratio and a log to read it from were both given", "Give one of them.")
+        return Load(volume, _peak(log), "measured", spare)
     ratio = _amount("the peak ratio", peak_ratio, least=Decimal(1), most=Decimal(1000))
     return Load(volume, PEAK_RATIO if ratio is None else ratio, "assumed", spare)
+
+
+def _peak(log: Path) -> Decimal:
+    """Busiest hour over mean hour of a log, told on stderr."""
+    from toolkit.cli.output import note
+    from toolkit.cost.request_log import peak_of
+    from toolkit.errors import InputError
+
+    try:
+        with log.open(encoding="utf-8", newline="") as lines:
+            found = peak_of(lines)
+    except OSError as error:
+        raise InputError(f"cannot read {log}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{log} is not UTF-8 text") from None
+    note(
+        f"peak ratio {found.ratio:.3g}: busiest of {found.hours:,} hours, by {found.by} ({found.requests:,} in the log)"
+    )
+    return found.ratio
 
 
 def _people(setup_hours: float, horizon_months: float, upkeep_hours: float, rate: float | None) -> People:
@@ -258,9 +286,10 @@ def _amount(
 
 
 def _write(out: Path, report: CostReport, paths: list[Path], measured: list[BenchResult]) -> Path:
-    """cost.json, and the report: the bench's own with this cost in it, or one of cost alone."""
+    """cost.json, cost.csv, and the report: the bench's own with this cost in it, or one of cost alone."""
     from toolkit.errors import EnvironmentFailedError
     from toolkit.load.rows import read_rows
+    from toolkit.report.cost_csv import cost_csv
     from toolkit.report.write import write_bench_report, write_cost_report
 
     rows_file = (paths[0] if paths[0].is_dir() else paths[0].parent) / "requests.jsonl" if paths else None
@@ -270,8 +299,9 @@ def _write(out: Path, report: CostReport, paths: list[Path], measured: list[Benc
         page = write_cost_report(out, report)
     try:
         (out / "cost.json").write_text(report.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
+        (out / "cost.csv").write_text(cost_csv(report), encoding="utf-8")
     except OSError as error:
-        raise EnvironmentFailedError(f"cannot write {out / 'cost.json'}: {error.strerror}") from error
+        raise EnvironmentFailedError(f"cannot write the cost to {out}: {error.strerror}") from error
     return page
 
 

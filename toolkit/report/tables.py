@@ -150,8 +150,9 @@ def _volume_rows(cost: CostReport) -> list[tuple[str, str, str, str]]:
     if month is None or cost.tokens_per_day is None or cost.replicas is None:
         return []
     spare = f" with {cost.spare} spare" if cost.spare else ""
+    peak = f"peak {words.significant(cost.peak_ratio)} × mean ({cost.peak_ratio_basis})"
     return [
-        ("Volume", f"{words.tokens(cost.tokens_per_day)} tokens a day", "assumed", f"peak {cost.peak_ratio:g} × mean"),
+        ("Volume", f"{words.tokens(cost.tokens_per_day)} tokens a day", "assumed", peak),
         ("Replicas", f"{cost.replicas:,}{spare}", "computed", f"utilisation {words.percent(cost.utilisation)}"),
         (
             "A month",

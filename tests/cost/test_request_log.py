@@ -1,0 +1,64 @@
+"""The peak ratio of a log, counted by hand."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.cost.request_log import peak_of
+from toolkit.errors import InputError
+
+
+def day(busiest=9, others=1):
+    """24 hours of ``others`` requests an hour but for one of ``busiest``: (ISO time) strings."""
+    return [f"2026-11-23T{h:02d}:{m:02d}:00" for h in range(24) for m in range(busiest if h == 14 else others)]
+
+
+def test_requests_of_a_day_by_hand():
+    found = peak_of(["timestamp\n", *(f"{t}\n" for t in day())])
+    # 23 hours of 1 and one of 9: mean 32 / 24 = 1.333, peak 9 → 6.75
+    assert (found.ratio, found.requests, found.hours, found.by) == (Decimal("6.75"), 32, 24, "requests")
+
+
+def test_tokens_weigh_where_every_row_has_them():
+    rows = [json.dumps({"at": t, "input_tokens": 90, "output_tokens": 910 if "T14" in t else 10}) for t in day(1)]
+    found = peak_of(rows)
+    # 23 × 100 and 1,000: mean 3,300 / 24 = 137.5 → 7.27
+    assert (found.by, round(found.ratio, 2)) == ("tokens", Decimal("7.27"))
+    assert peak_of([*rows, json.dumps({"at": day()[0]})]).by == "requests"
+
+
+def test_unix_seconds_and_milliseconds_are_the_same_hours():
+    seconds = [json.dumps({"time": 1_700_000_000 + 3600 * h}) for h in range(48)]
+    millis = [json.dumps({"time": 1000 * (1_700_000_000 + 3600 * h)}) for h in range(48)]
+    assert peak_of(seconds) == peak_of(millis)
+    assert peak_of(seconds).ratio == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "no rows"),
+        (["timestamp\n"], "no rows"),
+        (["when\n", "2026-11-23T00:00:00\n"], "no time"),
+        (["timestamp\n", "yesterday\n"], "not a time"),
+        (["timestamp\n", "nan\n"], "not a time"),
+        (["timestamp\n", *(f"2026-11-23T{h:02d}:00:00\n" for h in range(23))], "23 hours"),
+        (['{"at": 1}', "{"], "row 2 of the log is no JSON"),
+        (['{"at": 1}', "[]"], "row 2 of the log is no JSON object"),
+        (['{"at": 1, "tokens": "many"}'], "not a number"),
+        (['{"at": 1, "tokens": -1}'], "below zero"),
+    ],
+)
+def test_a_log_that_is_none(lines, message):
+    with pytest.raises(InputError, match=message):
+        peak_of(lines)
+
+
+@given(st.lists(st.integers(0, 24 * 3600 * 7), min_size=1, max_size=200))
+def test_a_peak_is_at_least_the_mean(times):
+    rows = [json.dumps({"at": t}) for t in [0, *times, 24 * 3600 * 7]]
+    found = peak_of(rows)
+    assert 1 <= found.ratio <= found.hours

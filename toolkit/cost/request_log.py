@@ -1,0 +1,127 @@
+"""How uneven the day is, from a log of requests: the busiest hour over the mean hour.
+
+A log is CSV with a header or one JSON object a line, with a time (`timestamp`, `time`, `at`, `created` or `sent`; ISO
+8601 or Unix seconds) and, where known, tokens (`tokens`, or `input_tokens` and `output_tokens`). With tokens on every
+row hours are weighed by them, else by requests.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import chain
+from math import isfinite
+from typing import Any
+
+from toolkit.errors import InputError
+
+TIMES = ("timestamp", "time", "at", "created", "sent")
+HOUR_S = 3_600
+MIN_HOURS = 24
+"""Less than a day shows no daily peak."""
+MAX_HOURS = 24 * 366 * 5
+MAX_ROWS = 20_000_000
+MILLISECONDS = 1e11
+"""A Unix time above this (the year 5138 in seconds) is in milliseconds."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Busiest hour over mean hour, and what it rests on."""
+
+    ratio: Decimal
+    requests: int
+    hours: int
+    by: str
+
+
+def peak_of(lines: Iterable[str]) -> Peak:
+    """The peak ratio of a log.
+
+    Raises:
+        InputError: no rows, no time in a row, a time that is none, or less than a day.
+    """
+    by_request: Counter[int] = Counter()
+    by_token: Counter[int] = Counter()
+    requests = weighed = 0
+    for number, row in enumerate(_rows(lines), 1):
+        if number > MAX_ROWS:
+            raise InputError(f"the log has more than {MAX_ROWS:,} rows", "Give a part of it: some weeks are enough.")
+        hour = int(_seconds(row, number) // HOUR_S)
+        tokens = _tokens(row, number)
+        by_request[hour] += 1
+        by_token[hour] += tokens or 0
+        requests, weighed = requests + 1, weighed + (tokens is not None)
+    if not requests:
+        raise InputError("the log has no rows", "Give CSV with a header, or one JSON object a line.")
+    hours = max(by_request) - min(by_request) + 1
+    if not MIN_HOURS <= hours <= MAX_HOURS:
+        raise InputError(f"the log spans {hours:,} hours; a peak needs a day at least, and five years at most")
+    counted, by = (by_token, "tokens") if weighed == requests and by_token.total() else (by_request, "requests")
+    ratio = Decimal(max(counted.values())) * hours / counted.total()
+    return Peak(ratio, requests, hours, by)
+
+
+def _rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """CSV or JSON lines, told apart by the first line that is not empty."""
+    filled = (line for line in lines if line.strip())
+    first = next(filled, None)
+    if first is None:
+        return iter(())
+    rest = chain([first], filled)
+    return _json_rows(rest) if first.lstrip().startswith("{") else csv.DictReader(rest)
+
+
+def _json_rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InputError(f"row {number} of the log is no JSON") from None
+        if not isinstance(row, dict):
+            raise InputError(f"row {number} of the log is no JSON object")
+        yield row
+
+
+def _seconds(row: Mapping[str, Any], number: int) -> float:
+    value = next((row[key] for key in TIMES if row.get(key) not in (None, "")), None)
+    if value is None:
+        raise InputError(f"row {number} of the log has no time", f"Name it one of {', '.join(TIMES)}.")
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return _iso(str(value), number)
+    if not isfinite(seconds) or seconds < 0:
+        raise InputError(f"row {number} of the log: {value!r} is not a time")
+    return seconds / 1000 if seconds > MILLISECONDS else seconds
+
+
+def _iso(text: str, number: int) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"row {number} of the log: {text!r} is not a time") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _tokens(row: Mapping[str, Any], number: int) -> int | None:
+    """Input + output tokens; None where the row does not say both."""
+    parts = (
+        [row.get("tokens")]
+        if row.get("tokens") not in (None, "")
+        else [row.get("input_tokens"), row.get("output_tokens")]
+    )
+    if any(part in (None, "") for part in parts):
+        return None
+    try:
+        counted = [int(float(str(part))) for part in parts]
+    except (ValueError, OverflowError):
+        raise InputError(f"row {number} of the log: its tokens are not a number") from None
+    if min(counted) < 0:
+        raise InputError(f"row {number} of the log: its tokens are below zero")
+    return sum(counted)
