@@ -98,9 +98,11 @@ def test_bad_input(words, status, said):
 
 
 def test_nothing_fits_says_what_would():
-    message = error_of("recommend", "llama-3.1-405b", "--users", "1", "--only", "consumer", status=1)
+    # 405e9 weights on 8 × 48 GiB: 754 GiB in bf16 and 377 GiB in fp8 are more than 0.9 × 384, 197 GiB in awq is not
+    words = ("recommend", "llama-3.1-405b", "--users", "1", *MINE, "--gpu-price", "0.5/h")
+    message = error_of(*words, status=1)
     assert "does not fit" in message
-    assert "smaller weight format" in message
+    assert "awq with 8,192 tokens fits mine" in message
 
 
 def test_all_devices_in_half_a_second():

@@ -218,12 +218,23 @@ def part(kept, o: Observation) -> str:
     return "single" if kept[o.row]["regime"] == "single" else "loaded"
 
 
+def quantiles(errors, keys) -> tuple[float, float]:
+    """10th and 90th percentile; a GPU or model counts by the root of its figures, as the next one will be another."""
+    size = Counter(keys)
+    weights = np.array([size[key] ** -0.5 for key in keys])
+    order = np.argsort(errors)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    low, high = (float(errors[order][np.searchsorted(reached, q)]) for q in (0.1, 0.9))
+    return low, high
+
+
 def covered(errors, parts, keys, what) -> float:
     """Share of held-out figures inside the interval whose quantiles come from the other half of the keys, percent."""
     half = np.array([zlib.crc32(f"half {key}".encode()) % 2 for key in keys])
     inside = []
     for side in (0, 1):
-        low, high = np.percentile(errors[(parts == what) & (half != side)], [10, 90])
+        other = (parts == what) & (half != side)
+        low, high = quantiles(errors[other], [k for k, kept in zip(keys, other, strict=True) if kept])
         mine = errors[(parts == what) & (half == side)]
         inside += [(mine >= low) & (mine <= high)]
     return float(100 * np.concatenate(inside).mean())
@@ -273,9 +284,10 @@ def main() -> None:
     if chosen.write:
         bands = {}
         for name in PARTS:
-            both = np.concatenate([sets[k][parts == name] for k in keys])
-            low, high = np.percentile(-both, [10, 90])
-            bands[name] = (min(float(low), 0.0), max(float(high), 0.0))
+            mine = parts == name
+            both = np.concatenate([-sets[k][mine] for k in keys])
+            low, high = quantiles(both, [k for key in keys.values() for k, of in zip(key, mine, strict=True) if of])
+            bands[name] = (min(low, 0.0), max(high, 0.0))
         (ROOT / "toolkit/predict/constants.py").write_text(constants_file(fit.names, effects, bands, len(kept)))
         page = ROOT / "docs/predict.md"
         head = page.read_text().partition(MARK)[0] if page.exists() else "# Predicted speed\n\n"

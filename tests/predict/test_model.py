@@ -185,3 +185,29 @@ def test_a_row_that_cannot_be_answered_says_so(change, error):
 def test_the_smooth_maximum_is_at_least_the_maximum():
     assert physics.smooth_max(3.0, 4.0) == 5.0
     assert physics.smooth_max(1.0, 0.0) == 1.0
+
+
+def test_a_load_in_words_says_how_many_requests_there_are():
+    row = {"engine": "TensorRT-LLM", "version": "1.0", "model": "x", "quantization": "FP8", "tp": 1, "n_gpus": 1,
+           "gpu_canonical": "H200 SXM", "input_len": 200, "output_len": 200, "regime": "saturated"}  # fmt: skip
+
+    def running(words):
+        return predict(question_of_row(row | {"concurrency": words}, profiles.gpu, lambda _: LLAMA_8B)).running
+
+    assert running("all 100 at once") == 100
+    assert running("max throughput (64 parallel)") == 64
+    assert running("max throughput") == 2048  # TensorRT-LLM's default batch
+
+
+def test_an_unstated_format_that_cannot_fit_is_taken_as_fp8():
+    # 405e9 parameters: 810 GB in bf16 is more than the 8 × 80 GB of the row, 405 GB in fp8 is not
+    row = {"engine": "vLLM", "model": "big", "params_b": 405, "quantization": None, "n_gpus": 8,
+           "gpu_canonical": "H100 SXM 80GB", "concurrency": 4, "regime": "batched"}  # fmt: skip
+    assert predict(question_of_row(row, profiles.gpu, lambda _: None)).quant == "fp8"
+
+
+def test_a_model_too_big_for_its_ranks_shares_all_devices():
+    # 235e9 parameters in fp8 do not fit one H200 of 141 GB: its experts are spread over all eight
+    row = {"engine": "SGLang", "model": "moe", "params_b": 235, "active_params_b": 22, "quantization": "FP8", "tp": 1,
+           "n_gpus": 8, "gpu_canonical": "H200 SXM", "concurrency": 4, "regime": "batched"}  # fmt: skip
+    assert predict(question_of_row(row, profiles.gpu, lambda _: None)).tp == 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import quantiles
 from typing import Literal
@@ -36,6 +36,8 @@ from toolkit.types import (
 COUNTS = (1, 2, 4, 8)
 VLLM_NEEDS = {"bf16": 7.0, "fp16": 7.0, "fp32": 7.0, "gptq": 7.0, "awq": 7.5}
 """CUDA compute capability vLLM asks for, by weight format; the others need 8.0 (its list of supported hardware)."""
+SMALLER = ("fp8", "awq")
+"""Weight formats to propose where nothing fits, the gentler first."""
 COUNTS_TRIED = 2
 """Of the counts that fit, the first two are priced: more devices cost more a token unless the service level asks."""
 PEAK_RATIO = Decimal(3)
@@ -104,7 +106,7 @@ def rank(
         if not found:
             left_out.append(NotJudged(gpu=gpu.name, reason=why))
     if not options:
-        raise _nothing(target, load, left_out, nearest)
+        raise _nothing(target, load, left_out, nearest, _change(target, load, specs, devices, only, price))
     options.sort(key=lambda option: (option.usd_per_mtok.p50, option.usd_per_hour.p50))
     return Recommendation(
         model=specs[0].name,
@@ -297,7 +299,25 @@ def _spread(values: Sequence[Decimal]) -> UsdSpread:
     return UsdSpread(p25=low, p50=middle, p75=high)
 
 
-def _nothing(target: str, load: Load, left_out: list[NotJudged], nearest: list[tuple[float, str]]) -> DeclinedError:
+def _change(
+    target: str, load: Load, specs: list[ModelSpec], devices: list[Gpu], only: str | None, price: Decimal | None
+) -> str | None:
+    """The gentlest change with which one of these devices holds the model: half the context, a format, both."""
+    asked = {spec.quant for spec in specs}
+    formats_left = [f for f in SMALLER if f not in asked] if specs[0].source != "gguf" else []
+    wanted = [gpu for gpu in devices if not only or gpu.device_class == only]
+    for spec in (*specs, *(resolve(target, fmt) for fmt in formats_left)):
+        for context in (load.context, load.context // 2, load.context // 4):
+            tried = replace(load, context=max(2, context))
+            for gpu in wanted:
+                if _of_gpu(gpu, [spec], replace(tried, slo=None, max_usd_per_hour=None), price, [])[0]:
+                    return f"{spec.quant} with {tried.context:,} tokens fits {gpu.name}."
+    return None
+
+
+def _nothing(
+    target: str, load: Load, left_out: list[NotJudged], nearest: list[tuple[float, str]], change: str | None
+) -> DeclinedError:
     """Why nothing is left, and the smallest change that would help."""
     if nearest:
         times, words = min(nearest)
@@ -309,5 +329,5 @@ def _nothing(target: str, load: Load, left_out: list[NotJudged], nearest: list[t
         return DeclinedError("no dated rental price is known for any of these devices", "give what the device costs.")
     return DeclinedError(
         f"{target} with {load.context:,} tokens does not fit on up to 8 of any priced device",
-        "shorten the context, or try a smaller weight format, such as fp8 or awq.",
+        change or "no smaller format or context that was tried fits either; take a smaller model.",
     )

@@ -41,6 +41,8 @@ class Question:
     input_len: float | None = None
     output_len: float | None = None
     concurrency: int | None = 1
+    at_most: int | None = None
+    """Requests there are in all, where the most it can carry is asked."""
 
     @property
     def kv_bytes(self) -> float:
@@ -111,13 +113,16 @@ class Times:
 
 
 def running(q: Question) -> float:
-    """Sequences in flight on one copy: what was asked, what the cache holds, and what the engine takes."""
+    """Sequences in flight on one copy: what was asked, what the cache holds, and what the engine takes.
+
+    Weights that fill the memory by this count leave the cache unbounded: a measured row ran, so its format was another.
+    """
     room = MEMORY_SHARE * q.tp * q.pp * q.device.memory_bytes - q.model.all_bytes(q.fmt)
     per_sequence = q.model.cache_elements(q.prompt + q.answer / 2) * q.kv_bytes
-    fits = max(1.0, room / per_sequence) if per_sequence > 0 else float(q.engine.max_sequences)
-    asked = float("inf") if q.concurrency is None else max(1.0, q.concurrency / q.copies)
-    most = float("inf") if q.concurrency is not None else float(q.engine.max_sequences)
-    return min(asked, fits, most)
+    most = float(q.engine.max_sequences)
+    fits = max(1.0, room / per_sequence) if per_sequence > 0 and room > 0 else most
+    asked = min(most * q.copies, q.at_most or most * q.copies) if q.concurrency is None else q.concurrency
+    return min(max(1.0, asked / q.copies), fits)
 
 
 def terms(q: Question) -> Terms:

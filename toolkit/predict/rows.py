@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,11 +35,12 @@ def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[
     engine = hardware.of_engine(_text(row, "engine"), _text(row, "version"))
     fmt = formats.parse(_text(row, "quantization"))
     spec = _model(row, model)
+    if not row["quantization"] and spec.all_bytes(fmt) > MEMORY_SHARE * _devices(row) * device.memory_bytes:
+        fmt = formats.parse("fp8")
     concurrency = _concurrency(row)
     tp, pp, copies = _layout(row, engine, device, spec.all_bytes(fmt), concurrency)
-    return Question(
-        spec, fmt, device, engine, tp, pp, copies, _number(row, "input_len"), _number(row, "output_len"), concurrency
-    )
+    lengths = _number(row, "input_len"), _number(row, "output_len")
+    return Question(spec, fmt, device, engine, tp, pp, copies, *lengths, concurrency, _in_all(row["concurrency"]))
 
 
 def _model(row: Mapping[str, Any], find: Callable[[str], ModelFacts | None]) -> ModelFacts:
@@ -62,11 +64,24 @@ def _concurrency(row: Mapping[str, Any]) -> int | None:
     return None if number is None else max(1, round(number))
 
 
+def _in_all(concurrency: object) -> int | None:
+    """How many requests a load in words has: `all 1000 at once`, `max throughput (64 parallel)`."""
+    found = re.search(r"(\d{1,7}) (?:at once|parallel)", concurrency) if isinstance(concurrency, str) else None
+    return max(1, int(found[1])) if found else None
+
+
+def _devices(row: Mapping[str, Any]) -> int:
+    return max(1, int(_number(row, "n_gpus") or _number(row, "tp") or 1))
+
+
 def _layout(
     row: Mapping[str, Any], engine: EngineFacts, device: DeviceFacts, weights: float, concurrency: int | None
 ) -> tuple[int, int, int]:
-    """Tensor ranks, stages, copies. llama.cpp gives each device some layers; servers share every layer."""
-    devices = max(1, int(_number(row, "n_gpus") or _number(row, "tp") or 1))
+    """Tensor ranks, stages, copies. llama.cpp gives each device some layers; servers share every layer.
+
+    A model that does not fit the stated ranks shares all devices (its experts do, where attention runs in copies).
+    """
+    devices = _devices(row)
     pp = max(1, int(_number(row, "pp") or 1))
     stated = _number(row, "tp")
     if engine.family in ("llama.cpp", "exllama"):
@@ -76,6 +91,8 @@ def _layout(
         tp = 1
         while tp < devices and weights > 0.8 * MEMORY_SHARE * tp * device.memory_bytes:
             tp *= 2
+    if weights > MEMORY_SHARE * tp * pp * device.memory_bytes:
+        tp = max(tp, devices // pp)
     return tp, pp, max(1, devices // (tp * pp))
 
 

@@ -38,7 +38,9 @@ def _line(what: str, band: Band, scale: float = 1) -> str:
 
 def render_recommendation(r: Recommendation) -> str:
     """A ranking as a table, best first, with what was not judged."""
-    load = f"{r.users} users" if r.users is not None else f"{r.tokens_per_day:,} tokens a day"
+    load = (
+        f"{r.users} user{'' if r.users == 1 else 's'}" if r.users is not None else f"{r.tokens_per_day:,} tokens a day"
+    )
     lines = [
         f"{r.model}: {r.context:,} tokens a request, {load}{', ' + r.slo if r.slo else ''}",
         f"{'hardware':<34} {'quant':<7} {'output tok/s':>20} {'$/h':>18} {'$/M tokens':>18}",
