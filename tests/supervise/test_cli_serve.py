@@ -89,7 +89,7 @@ def test_the_foreground_drains_on_ctrl_c(shell: Shell) -> None:
 
 
 def test_logs_follow(shell: Shell) -> None:
-    shell.serve("--detach", "--port", "0")
+    assert shell.serve("--detach", "--port", "0")[0] == 0
     process = shell.popen("logs", "fake", "-f", "-n", "1")
     assert process.stdout is not None
     screen = process.stdout.fileno()

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -210,13 +209,6 @@ class EngineRun:
                 handle.close()
         if isinstance(self.address, str) and not self.alive():
             Path(self.address).unlink(missing_ok=True)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _spawn_shim(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from toolkit.backends.base import Signals
 from toolkit.errors import EnvironmentFailedError
-from toolkit.supervise import engine
+from toolkit.supervise import preflight
 from toolkit.supervise.engine import Launch
 from toolkit.supervise.limits import Limits
 from toolkit.supervise.store import Spec
@@ -37,7 +37,7 @@ def max_in_flight(spec: Spec, signals: Signals) -> int | None:
 
 def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None) -> Launch:
     """What the shim runs: argv and environment with every placeholder filled."""
-    port, mark = engine.free_port(), secrets.token_hex(8)
+    port, mark = preflight.free_port(ENGINE_HOST), secrets.token_hex(8)
     uds = str(_socket_folder() / f"{mark}.sock") if any("{uds}" in word for word in spec.plan.argv) else ""
     values = {
         "{uds}": uds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 from pathlib import Path
@@ -13,6 +14,9 @@ from toolkit.types import LaunchPlan
 
 ENDING_S = 1.0
 POLL_S = 0.05
+TRIES = 100
+LOWEST_PORT = 20_000
+DEFAULT_EPHEMERAL = 32_768
 
 
 def check_model(plan: LaunchPlan) -> None:
@@ -63,15 +67,26 @@ def _bind_problem(host: str, port: int) -> str | None:
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on now.
+    """A port that nobody listens on now, below the range from which outgoing connections take theirs.
+
+    A port of that range could be taken by any connection between this look and the server's bind.
 
     Raises:
-        EnvironmentFailedError: the address is not ours.
+        EnvironmentFailedError: the address is not ours, or no port is free.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        try:
-            probe.bind((host, 0))
-        except OSError as error:
-            raise EnvironmentFailedError(f"cannot listen on {host}: {error.strerror}") from None
-        return int(probe.getsockname()[1])
+    problem: str | None = "no port tried"
+    for _ in range(TRIES):
+        port = random.randrange(LOWEST_PORT, _first_ephemeral())
+        problem = _bind_problem(host, port)
+        if problem is None:
+            return port
+    raise EnvironmentFailedError(f"cannot listen on {host}: {problem}")
+
+
+def _first_ephemeral() -> int:
+    """Where the system's own ports begin (Linux ``ip_local_port_range``; 32768 by default)."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        first = DEFAULT_EPHEMERAL
+    return first if first > LOWEST_PORT else DEFAULT_EPHEMERAL
