@@ -27,5 +27,12 @@ if [ ! -f "$model/model.safetensors" ]; then
     "$vllm_venv/bin/python" tests/vllm/dequantize.py "$model"
 fi
 
+beat() { # a line every 30 s; `read` waits without a child, so that ending this ends it whole
+  exec 9<> <(:)
+  while :; do read -rt 30 -u 9 || echo "vLLM: still testing ($SECONDS s)"; done
+}
+beat &
+trap 'kill '$! EXIT
+
 SELFHOST_VLLM="$PWD/$vllm_venv/bin/vllm" SELFHOST_VLLM_MODEL="$PWD/$model" \
-  "$venv/bin/pytest" -q -m vllm tests/vllm "$@"
+  "$venv/bin/pytest" -v -m vllm tests/vllm "$@"
