@@ -47,6 +47,12 @@ def test_its_port_is_closed_to_others_by_a_key(server: Deployment) -> None:
     assert "--api-key" not in " ".join(engine.cmdline())
 
 
+def test_no_request_meets_a_connection_that_the_engine_closes(server: Deployment) -> None:
+    """llama-server announces `Keep-Alive: timeout=5, max=100` and closes a connection after its hundredth request."""
+    short = [chat(server, 1, text=f"{n}")[0] for n in range(230)]
+    assert short == [200] * 230
+
+
 def test_killed_it_is_back_within_seconds(server: Deployment) -> None:
     killed = time.monotonic()
     kill(server.pid)

@@ -35,8 +35,6 @@ from toolkit.types import Deployment, Event, LastExit
 RETRY_AFTER_S = 5.0
 CONNECT_S = 5.0
 HASTY_GRACE_S = 2.0
-KEEP_ALIVE_S = 1.0
-"""Shorter than any engine's own (llama-server and uvicorn: 5 s), so that none closes under a new request."""
 
 
 class Supervisor:
@@ -264,12 +262,16 @@ class Supervisor:
         return "spawned"
 
     def _connect(self, run: EngineRun) -> None:
-        """Point proxy and probes at this run."""
+        """Point proxy and probes at this run.
+
+        Every request gets a connection of its own: an engine may close a kept one at any moment (llama-server after 100
+        requests), and a request that meets that cannot be told from one that killed the engine. It costs 0.1 ms.
+        """
         by_port = isinstance(run.address, int)
         connector = (
-            aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
+            aiohttp.TCPConnector(limit=0, force_close=True)
             if by_port
-            else aiohttp.UnixConnector(str(run.address), limit=0, keepalive_timeout=KEEP_ALIVE_S)
+            else aiohttp.UnixConnector(str(run.address), limit=0, force_close=True)
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
