@@ -32,7 +32,7 @@ beat() { # a line every 30 s; `read` waits without a child, so that ending this 
   while :; do read -rt 30 -u 9 || echo "vLLM: still testing ($SECONDS s)"; done
 }
 beat &
-trap 'kill '$! EXIT
+trap "kill $! 2>/dev/null || true" EXIT
 
 SELFHOST_VLLM="$PWD/$vllm_venv/bin/vllm" SELFHOST_VLLM_MODEL="$PWD/$model" \
   "$venv/bin/pytest" -v -m vllm tests/vllm "$@"
