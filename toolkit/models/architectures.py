@@ -202,8 +202,8 @@ def _gemma4(n: Numbers, config: Config) -> Decoder:
         wide = n("global_head_dim", 0) or n("head_dim")
         attention = _gqa(n, window=w, norm_dim=n("head_dim"))
         if w is None:
-            kv = n("num_global_key_value_heads", 0) or n("num_key_value_heads")
             shared = n.flag("attention_k_eq_v")
+            kv = (n("num_global_key_value_heads", 0) if shared else 0) or n("num_key_value_heads")
             attention = _gqa(n, head_dim=wide, v_head_dim=wide, kv_heads=kv, norm_dim=wide, shared_kv=shared)
         layers.append(Layer(attention, moe or dense, norms=7 if moe else 4, dense=dense if moe else None))
     base = _decoder(n, config, layers, tied=True)
