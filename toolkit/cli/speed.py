@@ -61,7 +61,9 @@ def device(
         InputError: no device, an unknown one, some numbers missing or making no sense.
     """
     numbers = (bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)
-    name, count = split_count(gpu) if gpu else ("described", 1)
+    from toolkit.cli.devices import split
+
+    name, count = split(gpu) if gpu else ("described", 1)
     if all(number is None for number in numbers):
         if not gpu:
             raise InputError("no device is named", f"name one, e.g. --gpu L4, or {FOUR_NUMBERS}")
@@ -109,13 +111,3 @@ def _described(name: str, bandwidth: float, fp16: float, vram: float, link: floa
             "checked": date.today(),
         }
     )
-
-
-def split_count(text: str) -> tuple[str, int]:
-    """``L4:2`` → ("L4", 2); a name without a count is one device. InputError for a count that is none."""
-    name, colon, count = text.rpartition(":")
-    if not colon:
-        return text, 1
-    if not name or not count.isdigit() or not 1 <= int(count) <= 1024:
-        raise InputError(f"{text!r} is no device; write NAME or NAME:COUNT with a count of 1 to 1,024")
-    return name, int(count)
