@@ -1,0 +1,100 @@
+"""What `bench` measured."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from toolkit.types.common import Document, Frozen
+from toolkit.types.profiles import Workload
+
+
+class Stat(Frozen):
+    """Exact percentiles (nearest rank) of one flat list of seconds; ``n`` values."""
+
+    n: int
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    min: float
+    max: float
+
+
+class Level(Frozen):
+    """One load level of a bench. Latencies count completed requests only; failures stand beside them.
+
+    Tokens per second divide by the window first send → last end of the level.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+    duration_s: float
+    requests: int
+    completed: int
+    failed: int
+    errors: dict[str, int] = {}
+    ttft_s: Stat | None
+    itl_s: Stat | None
+    tpot_s: Stat | None
+    e2e_s: Stat | None
+    ttfat_s: Stat | None = None
+    """To the first answer token; later than TTFT where a model reasons first."""
+    output_tokens: int
+    input_tokens: int
+    output_tok_s: float
+    input_tok_s: float
+    total_tok_s: float
+    request_s: float
+    decode_tok_s_per_user: float | None = None
+    """Median over requests of (N−1)/(E2E−TTFT)."""
+    goodput_request_s: float
+    goodput_output_tok_s: float
+    goodput_total_tok_s: float
+    achieved_rate: float
+    asked_rate: float | None = None
+    queue_delay_s: Stat | None = None
+    """Open loop: sent − scheduled."""
+    service_ttft_s: Stat | None = None
+    """Open loop: first token − sent, beside TTFT, which counts from the schedule."""
+    steady_s: float | None = None
+    steady_output_tok_s: float | None = None
+    """Closed loop: length of, and output tokens/s in, the window in which all users were busy."""
+    client_lag_s: Stat | None = None
+    """User stamp − kernel stamp, the greatest of each request: the client's own lateness."""
+    client_busy: float | None = None
+    """CPU share of the busiest load process, 0…1 of one core."""
+    slo_met: bool | None = None
+    token_source: dict[str, int] = {}
+    """How many requests took their counts from `usage`, how many from events."""
+    valid: bool
+    why_invalid: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Environment(Frozen):
+    """What a reader needs to trust or repeat a result."""
+
+    at: str
+    toolkit_version: str
+    command: str
+    machine: dict[str, Any]
+    engine: dict[str, Any] = {}
+    model_file: dict[str, Any] = {}
+    client: dict[str, Any] = {}
+
+
+class BenchResult(Document):
+    """The document of `bench`: one entry per level."""
+
+    kind: Literal["bench_result"] = "bench_result"
+    target: str
+    model: str
+    workload: Workload
+    slo: str | None = None
+    seed: int
+    environment: Environment
+    levels: tuple[Level, ...]
+    best_under_slo: Level | None = None
+    interrupted: bool = False
+    stopped_early: str | None = None
