@@ -18,6 +18,7 @@ from typing import Any
 from toolkit.backends.base import named
 from toolkit.errors import InputError, SelfhostError, StartFailedError
 from toolkit.supervise import control, keys, preflight
+from toolkit.supervise.notify import Notifier
 from toolkit.supervise.store import Folder, Spec
 from toolkit.supervise.supervisor import Supervisor
 from toolkit.types import Deployment, Event
@@ -61,20 +62,28 @@ async def _own(
 ) -> Deployment:
     accepted = keys.read_keys(Path(spec.key_file)) if spec.key_file else keys.Keys(())
     keys.check_bind(spec.host, bool(accepted))
-    supervisor = Supervisor(spec, folder, named(spec.plan.backend), accepted, on_event)
+    manager = Notifier.here()
+
+    def tell(event: Event) -> None:
+        manager.state(supervisor.view())
+        on_event(event)
+
+    supervisor = Supervisor(spec, folder, named(spec.plan.backend), accepted, tell)
     await asyncio.to_thread(preflight.check_port, spec.host, spec.port)
     await supervisor.proxy.open(spec.host, spec.port)
     folder.write_spec(spec)
-    server = control.Server(folder.path, CONTROL, lambda request: _answer(supervisor, request))
+    server = control.Server(folder.path, CONTROL, lambda request: _answer(supervisor, manager, request))
     await server.open()
-    _on_signals(supervisor)
-    ticking = asyncio.create_task(_tick(supervisor, on_tick)) if on_tick else None
+    _on_signals(supervisor, manager)
+    tasks = [asyncio.create_task(manager.beat(supervisor.view, supervisor.watching))]
+    if on_tick:
+        tasks.append(asyncio.create_task(_tick(supervisor, on_tick)))
     supervisor.ask("run")
     try:
         final = await supervisor.run(until_first_failure=True)
     finally:
-        if ticking:
-            ticking.cancel()
+        for task in tasks:
+            task.cancel()
         await server.close()
         await supervisor.proxy.close()
     final = final.model_copy(update={"supervisor_pid": None})
@@ -88,7 +97,7 @@ async def _tick(supervisor: Supervisor, on_tick: Callable[[Deployment], None]) -
         on_tick(supervisor.view())
 
 
-def _on_signals(supervisor: Supervisor) -> None:
+def _on_signals(supervisor: Supervisor, manager: Notifier) -> None:
     asked = False
 
     def stop() -> None:
@@ -96,6 +105,7 @@ def _on_signals(supervisor: Supervisor) -> None:
         if asked:
             supervisor.hurry()
         asked = True
+        manager.stopping()
         supervisor.ask("stop")
 
     loop = asyncio.get_running_loop()
@@ -103,14 +113,16 @@ def _on_signals(supervisor: Supervisor) -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _answer(supervisor: Supervisor, request: dict[str, Any]) -> dict[str, Any]:
+async def _answer(supervisor: Supervisor, manager: Notifier, request: dict[str, Any]) -> dict[str, Any]:
     """The control socket: ``status``, ``stop`` (``now`` skips the drain), ``restart``."""
     match request.get("op"):
         case "stop":
+            manager.stopping()
             supervisor.ask("stop")
             if request.get("now"):
                 supervisor.hurry()
         case "restart":
+            manager.reloading()
             supervisor.ask("restart")
         case "status":
             pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import os
 import stat
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def read_keys(path: Path) -> Keys:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"key file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if mode & (stat.S_IRWXO if _is_credential(path) else stat.S_IRWXG | stat.S_IRWXO):
         raise InputError(
             f"key file {path} can be read by others (mode {stat.S_IMODE(mode):04o})", f"run: chmod 600 {path}"
         )
@@ -58,6 +59,12 @@ def read_keys(path: Path) -> Keys:
     if not keys:
         raise InputError(f"key file {path} holds no key")
     return Keys(tuple(keys))
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd put the file there for this service alone: its access list then shows as the group's bits."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.resolve().parent == Path(folder or "").resolve()
 
 
 def check_bind(host: str, has_key: bool) -> None:

@@ -19,7 +19,7 @@ from toolkit.supervise.store import Spec
 
 ENGINE_HOST = "127.0.0.1"
 KEY_FILE = "engine.key"
-NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
+NOT_PASSED_ON = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY")
 """A service manager's own variables: they address the supervisor, not its engine."""
 
 

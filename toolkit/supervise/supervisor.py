@@ -35,6 +35,8 @@ from toolkit.types import Deployment, Event, LastExit
 RETRY_AFTER_S = 5.0
 CONNECT_S = 5.0
 HASTY_GRACE_S = 2.0
+BLIND_TICKS = 3
+BLIND_EXTRA_S = 30.0
 
 
 class Supervisor:
@@ -85,6 +87,13 @@ class Supervisor:
         """Do not wait for requests in flight any longer."""
         self._hasty = True
         self._changed.set()
+
+    def watching(self) -> bool:
+        """Whether a ready engine has been looked at lately; true while there is none to look at."""
+        if self._watch is None or self._machine.state not in states.ADMITTING:
+            return True
+        look_s = self._limits.tick_s + self._limits.health_timeout_s
+        return time.monotonic() - self._watch.looked_s < BLIND_TICKS * look_s + BLIND_EXTRA_S
 
     def view(self) -> Deployment:
         """The state now."""

@@ -42,6 +42,8 @@ class Watch:
         self._asking: asyncio.Task[bool] | None = None
         self._output: tuple[float, float] | None = None
         self.output_tok_s: float | None = None
+        self.looked_s = time.monotonic()
+        """When the last look ended."""
 
     async def verdicts(self, model: str) -> AsyncGenerator[Verdict, None]:
         """One verdict a tick, for ever."""
@@ -51,6 +53,7 @@ class Watch:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 woke = time.monotonic()
                 pulse = await self._look(late_s=woke - due)
+                self.looked_s = time.monotonic()
                 due = max(due + self._limits.tick_s, time.monotonic())
                 self._memory, verdict = liveness.judge(
                     self._memory, pulse, self._limits, unhealthy_means_dead=self._signals.unhealthy_means_dead
