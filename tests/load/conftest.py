@@ -10,6 +10,12 @@ from tests.load.harness import Load
 from tests.load.mock import Mock
 
 
+@pytest.fixture(autouse=True)
+def _own_history(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the history of whoever runs it."""
+    monkeypatch.setenv("SELFHOST_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture(scope="module")
 def _mock() -> Iterator[Mock]:
     with Mock() as mock:

@@ -50,6 +50,7 @@ def bench(
     processes: Annotated[int, typer.Option(help="Load processes.")] = 1,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the API key.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: selfhost-bench/<time>.")] = None,
+    label: Annotated[str | None, typer.Option(help="A name for `selfhost runs` and `selfhost compare`.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
     as_json: o.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
@@ -60,6 +61,7 @@ def bench(
     """
     from toolkit.cli.bench_view import Live, show
     from toolkit.cli.output import emit
+    from toolkit.load.history import check_label
     from toolkit.load.run import run
 
     endpoint, served = _target(target)
@@ -83,12 +85,14 @@ def bench(
         prompt_cache=prompt_cache,
         limits={"request_s": seconds(timeout, "timeout"), "stall_s": seconds(stall, "stall")},
         command=shlex.join(["selfhost", *sys.argv[1:]]),
+        label=check_label(label),
         **_facts(served),
     )
     folder = out or Path("selfhost-bench") / _now()
     with Live(quiet=quiet) as live:
         result = run(spec, folder, live.update, _restarts(target) if served else None)
     report = _report(folder, result)
+    _remember(folder, result)
     if as_json:
         emit(result)
     elif not quiet:
@@ -222,6 +226,19 @@ def _report(folder: Path, result: BenchResult) -> Path | None:
     from toolkit.report.write import write_bench_report
 
     return write_bench_report(folder, result, list(read_rows(folder / ROWS))) if result.levels else None
+
+
+def _remember(folder: Path, result: BenchResult) -> None:
+    """Into the history; a state folder that cannot be written spoils no bench."""
+    from toolkit.cli.output import note
+    from toolkit.load import history
+
+    if not result.levels:
+        return
+    try:
+        history.keep(folder, result, result.label)
+    except OSError as error:
+        note(f"not kept in the history: {error.strerror or error} ({history.root()})")
 
 
 def _now() -> str:

@@ -49,7 +49,8 @@ class Live:
 
 def line(progress: Progress) -> str:
     """``[2/4] 4 users · measuring · 173 tokens/s · TTFT p95 210 ms · 37 done, 0 failed · 12 s left``."""
-    parts = [f"[{progress.number}/{progress.of}] {progress.label}", STAGES[progress.stage]]
+    of = "" if progress.of is None else f"/{progress.of}"
+    parts = [f"[{progress.number}{of}] {progress.label}", STAGES[progress.stage]]
     if progress.stage == "prepare":
         return progress.label
     if progress.tok_s is not None:
@@ -64,6 +65,12 @@ def line(progress: Progress) -> str:
 
 def show(result: BenchResult, folder: Path, report: Path | None) -> None:
     """The table, what to think of it, and where the files are."""
+    summary(result)
+    print(f"report: {report or folder}")
+
+
+def summary(result: BenchResult) -> None:
+    """The table of the levels, and what to think of them."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -82,7 +89,6 @@ def show(result: BenchResult, folder: Path, report: Path | None) -> None:
     screen.print(escape(headline(result)))
     for reason in verdicts(result):
         screen.print(f"not valid: {escape(reason)}")
-    print(f"report: {report or folder}")
 
 
 def _cells(level: Level) -> list[str]:

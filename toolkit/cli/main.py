@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stop": ("stop", "Stop a served model."),
     "restart": ("restart", "Restart a served model."),
     "bench": ("bench", "Load-test an endpoint and write the report."),
+    "runs": ("runs", "List the benches that were run here, or show one."),
+    "compare": ("compare", "Compare two benches: is one faster, or is it chance."),
     "cost": ("cost", "Real dollars per million tokens, beside API prices."),
     "decide": ("decide", "Should this workload be self-hosted: verdict, reasons, and what would change it."),
     "audit": ("audit", "Judge a claim: what it implies, and whether it can hold."),

@@ -7,6 +7,7 @@ nothing else, so anyone can compute them again.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -79,8 +80,8 @@ def parse_row(line: bytes | str) -> Row:
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """Rows of a file, one by one; InputError names the line that is no row."""
-    with file.open("rb") as lines:
+    """Rows of a file, plain or gzipped, one by one; InputError names the line that is no row."""
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:

@@ -86,12 +86,38 @@ class LoadLevel(Frozen):
             raise ValueError("a level has a concurrency or a rate")
         return self
 
+    duration_s: float | None = Field(default=None, gt=0, le=86_400)
+    """Instead of the bench's own duration."""
+
     @property
     def label(self) -> str:
         """``4 users`` or ``2.5 requests/s``."""
         if self.concurrency is not None:
             return f"{self.concurrency} user{'' if self.concurrency == 1 else 's'}"
         return f"{self.rate:g} requests/s"
+
+
+class SearchPlan(Frozen):
+    """Loads that are chosen as the results come in: doubled to the knee, or narrowed down to the greatest that holds.
+
+    ``start`` and ``most`` are users or requests per second; no level begins that could end after ``longest_s``.
+    """
+
+    mode: Literal["sweep", "find_max"]
+    by: Literal["concurrency", "rate"]
+    start: float = Field(gt=0)
+    most: float = Field(gt=0, le=MAX_RATE)
+    longest_s: float = Field(default=1800, gt=0, le=7 * 86_400)
+
+    @model_validator(mode="after")
+    def _fits(self) -> SearchPlan:
+        if self.start > self.most:
+            raise ValueError("a search starts at most where it ends")
+        if self.by == "concurrency" and (self.most > MAX_USERS or self.start % 1 or self.most % 1):
+            raise ValueError(f"users are whole numbers up to {MAX_USERS}")
+        if self.mode == "sweep" and self.by == "rate":
+            raise ValueError("a sweep is over users")
+        return self
 
 
 class TimeLimits(Frozen):
@@ -115,7 +141,9 @@ class BenchSpec(Frozen):
     """As the user named it."""
     model: str | None = None
     workload: Workload
-    levels: tuple[LoadLevel, ...] = Field(min_length=1)
+    levels: tuple[LoadLevel, ...] = ()
+    search: SearchPlan | None = None
+    """Chooses the levels, instead of a list of them."""
     arrival: Arrival = "constant"
     duration_s: float = Field(default=30, gt=0, le=86_400)
     warmup_s: float = Field(default=5, ge=0, le=3600)
@@ -132,8 +160,21 @@ class BenchSpec(Frozen):
     prompt_cache: bool | None = None
     limits: TimeLimits = TimeLimits()
     command: str = ""
+    label: str | None = None
     engine: dict[str, Any] = {}
     model_file: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _some_load(self) -> BenchSpec:
+        if bool(self.levels) == (self.search is not None):
+            raise ValueError("a bench has levels or a search for them")
+        if self.search is not None and self.search.mode == "find_max" and not self.slo:
+            raise ValueError("a search for the greatest load needs a service level")
+        return self
+
+    def seconds(self, level: LoadLevel) -> float:
+        """How long a level measures."""
+        return level.duration_s or self.duration_s
 
     def users(self, level: LoadLevel) -> int:
         """How many Locust users a level needs."""

@@ -20,14 +20,14 @@ def bench_markdown(result: BenchResult, cost: CostReport | None = None) -> str:
         _trust(result),
         "## Every load",
         table(tables.of_levels(result)),
-        _bullets(headline.remarks(result)),
+        bullets(headline.remarks(result)),
     ]
     parts += _cost_parts(cost) if cost else []
     parts += [
         _definitions(definitions.used(result, cost)),
         "## To repeat this",
         _code(result.environment.command),
-        _bullets([f"{name}: {value}" for name, value in facts.environment(result)]),
+        bullets([f"{name}: {value}" for name, value in facts.environment(result)]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -64,12 +64,12 @@ def _cost_parts(cost: CostReport) -> list[str]:
     moved = tornado.table(cost)
     if moved.rows:
         parts += [text(moved.caption), table(moved)]
-    return [*parts, _bullets(cost.notes)]
+    return [*parts, bullets(cost.notes)]
 
 
 def _trust(result: BenchResult) -> str:
     reasons = headline.verdicts(result)
-    return "Not valid in full:\n\n" + _bullets(reasons) if reasons else "Valid: every check of the tester passed."
+    return "Not valid in full:\n\n" + bullets(reasons) if reasons else "Valid: every check of the tester passed."
 
 
 def _definitions(items: Sequence[definitions.Definition]) -> str:
@@ -77,7 +77,8 @@ def _definitions(items: Sequence[definitions.Definition]) -> str:
     return "## What the words mean\n\n" + "\n".join(lines)
 
 
-def _bullets(items: Sequence[str]) -> str:
+def bullets(items: Sequence[str]) -> str:
+    """A list, a foreign text an item."""
     return "\n".join(f"- {text(item)}" for item in items)
 
 

@@ -7,6 +7,9 @@ from typing import Any, Literal
 from toolkit.types.common import Document, Frozen
 from toolkit.types.profiles import Workload
 
+EndpointKind = Literal["chat", "completions", "embeddings"]
+"""Which path of an OpenAI-compatible server is loaded."""
+
 
 class Stat(Frozen):
     """Exact percentiles (nearest rank) of one flat list of seconds; ``n`` values."""
@@ -69,6 +72,8 @@ class Level(Frozen):
     """How many requests took their counts from `usage`, how many from events."""
     valid: bool
     why_invalid: str | None = None
+    broken_rules: tuple[str, ...] = ()
+    """The rules that made it invalid, by their names: ``client_busy``, ``rate``, ``unsettled``, …"""
     notes: tuple[str, ...] = ()
 
 
@@ -84,17 +89,43 @@ class Environment(Frozen):
     client: dict[str, Any] = {}
 
 
+class Search(Frozen):
+    """How the levels of a sweep or of the search for the greatest load were chosen, and what they found.
+
+    ``knee_level`` and ``best_level`` are indices into ``BenchResult.levels``.
+    """
+
+    mode: Literal["sweep", "find_max"]
+    by: Literal["concurrency", "rate"]
+    knee_level: int | None = None
+    """Where throughput divided by latency is greatest: below it capacity lies idle, above it users wait."""
+    best_level: int | None = None
+    """The greatest load that was tested and found to hold."""
+    estimate: float | None = None
+    """The greatest load that holds: median of what the runs leave possible."""
+    interval: tuple[float | None, float | None] | None = None
+    """Where that load lies with the stated probability; None at an end that was not found."""
+    confidence: float | None = None
+    statement: str
+    """The finding in one sentence."""
+    ended_because: str
+
+
 class BenchResult(Document):
     """The document of `bench`: one entry per level."""
 
     kind: Literal["bench_result"] = "bench_result"
     target: str
     model: str
+    endpoint: EndpointKind = "chat"
     workload: Workload
+    label: str | None = None
+    """The name under which the history keeps it."""
     slo: str | None = None
     seed: int
     environment: Environment
     levels: tuple[Level, ...]
     best_under_slo: Level | None = None
+    search: Search | None = None
     interrupted: bool = False
     stopped_early: str | None = None
