@@ -1,7 +1,8 @@
 """Runs levels one after another: takes each from the control channel, leads the workers through its phases.
 
 The control channel is an inherited stream socket (its descriptor number is in ``SELFHOST_BENCH_CONTROL``) that
-carries one JSON object a line both ways. In: ``{"level": {…}}``, ``{"stop": true}``. Out: ``ready``, ``phase``,
+carries one JSON object a line both ways. In: ``{"level": {…}}``, ``{"cut": number of a level}`` to end that level
+now, ``{"stop": true}``. Out: ``ready``, ``phase``,
 ``sample``, ``level_done``. When the other end closes, everything stops: a load test never outlives its driver.
 """
 
@@ -31,6 +32,8 @@ class Control:
         self._sock = socket.socket(fileno=descriptor)
         self.levels: Queue = Queue()
         self.stop = Event()
+        self.cut: int | None = None
+        """The level that is to end now."""
         gevent.spawn(self._read)
 
     def say(self, event: str, **fields: Any) -> None:
@@ -46,6 +49,8 @@ class Control:
                 command = orjson.loads(line)
                 if "level" in command:
                     self.levels.put(command["level"])
+                elif "cut" in command:
+                    self.cut = command["cut"]
                 else:
                     break
         except OSError:
@@ -109,7 +114,7 @@ class Director(LoadTestShape):
         self._spawn(level["users"])
         unsent = steps = 0
         for phase in _phases(level):
-            if self._control.stop.is_set():
+            if self._ended(level["level"]):
                 break
             for report in self._run(phase):
                 unsent += report["unsent"]
@@ -143,15 +148,20 @@ class Director(LoadTestShape):
             end_s=end_s,
         )
         done = lambda: len(self._idle) >= len(workers)  # noqa: E731
-        if not self._wait(done, START_S + end_s - start_s + phase["drain_s"], stoppable=True):
+        longest_s = START_S + end_s - start_s + phase["drain_s"]
+        if not self._wait(lambda: done() or self._ended(phase["level"]), longest_s) or not done():
             self.runner.send_message("bench-cut", {})
             self._wait(done, CUT_S)
         return list(self._idle.values())
 
-    def _wait(self, condition: Any, seconds: float, *, stoppable: bool = False) -> bool:
+    def _ended(self, level: int) -> bool:
+        """Whether this level, or everything, is to end now."""
+        return self._control.stop.is_set() or self._control.cut == level
+
+    def _wait(self, condition: Any, seconds: float) -> bool:
         limit = perf_counter_ns() + seconds * 1e9
         while not condition():
-            if perf_counter_ns() > limit or (stoppable and self._control.stop.is_set()):
+            if perf_counter_ns() > limit:
                 return False
             gevent.sleep(0.005)
         return True

@@ -254,7 +254,8 @@ class Worker:
         if error is None:
             self._completed += 1
             if not warmup:
-                self._ttft_s.append((tokens[0] - connection.sent_ns) / _S)
+                begin = connection.sent_ns if phase.closed_loop else scheduled_ns
+                self._ttft_s.append((tokens[0] - begin) / _S)
         elif error.name != "cut":
             self._failed += 1
         row = {

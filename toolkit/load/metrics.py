@@ -28,6 +28,8 @@ class Window:
     busy: float | None = None
     clock_steps: int = 0
     restarted: bool = False
+    ended_early: str | None = None
+    """Why a level was given up before its time."""
 
 
 def stat(values: Iterable[float]) -> Stat | None:

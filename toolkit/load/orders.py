@@ -50,7 +50,7 @@ def order(spec: BenchSpec, number: int, load: LoadLevel) -> dict[str, Any]:
         "arrival": spec.arrival,
         "seed": spec.seed + number,
         "warmup_s": spec.warmup_s,
-        "duration_s": spec.duration_s,
+        "duration_s": spec.seconds(load),
         "max_requests": spec.max_requests,
         "drain_s": drain_s(spec, load),
     }
@@ -60,9 +60,9 @@ def drain_s(spec: BenchSpec, load: LoadLevel) -> float:
     """How long running requests may take after the last was sent; an overloaded open loop is cut sooner."""
     if load.rate is None:
         return spec.limits.request_s + 1
-    return min(spec.limits.request_s + 1, max(OPEN_DRAIN_S, spec.duration_s))
+    return min(spec.limits.request_s + 1, max(OPEN_DRAIN_S, spec.seconds(load)))
 
 
 def longest_s(spec: BenchSpec, load: LoadLevel) -> float:
     """When a level must be over, however badly it goes."""
-    return spec.warmup_s + spec.duration_s + 2 * drain_s(spec, load) + SLACK_S
+    return spec.warmup_s + spec.seconds(load) + 2 * drain_s(spec, load) + SLACK_S

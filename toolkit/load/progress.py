@@ -21,7 +21,8 @@ class Progress:
     label: str
     number: int
     """Which level, from 1."""
-    of: int
+    of: int | None
+    """How many there will be; None while a search decides."""
     tok_s: float | None = None
     ttft_p95_s: float | None = None
     in_flight: int = 0
@@ -39,11 +40,14 @@ class Tracker:
 
     label: str
     number: int
-    of: int
+    of: int | None
     measure_s: float = 0.0
     end_s: float = 0.0
     warmup: bool = True
     ttft_s: list[float] = field(default_factory=list)
+    """Of the measured requests completed so far, as the level counts it."""
+    given_up: str | None = None
+    """Why the level was ended before its time."""
     _last: dict[int, dict[str, Any]] = field(default_factory=dict)
     _first: dict[int, dict[str, Any]] = field(default_factory=dict)
     _cpu: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))

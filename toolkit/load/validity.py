@@ -35,10 +35,11 @@ HALF_ROWS = 10
 
 @dataclass(frozen=True)
 class Verdict:
-    """``why_invalid`` None means valid."""
+    """``why_invalid`` None means valid; ``broken`` names the rules that say so."""
 
     why_invalid: str | None
     notes: tuple[str, ...]
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Evidence:
 
 def judge(evidence: Evidence) -> Verdict:
     """Apply every rule."""
-    why = [found for rule in _INVALID if (found := rule(evidence))]
+    why = {rule.__name__.strip("_"): found for rule in _INVALID if (found := rule(evidence))}
     notes = [found for rule in _NOTES if (found := rule(evidence))]
-    return Verdict("; ".join(why) or None, tuple(notes))
+    return Verdict("; ".join(why.values()) or None, tuple(notes), tuple(why))
 
 
 # --- what makes a level invalid ---
@@ -75,6 +76,10 @@ def _nothing(e: Evidence) -> str | None:
 
 def _restarted(e: Evidence) -> str | None:
     return "the server restarted during the level" if e.window.restarted else None
+
+
+def _ended_early(e: Evidence) -> str | None:
+    return f"ended early: {e.window.ended_early}" if e.window.ended_early else None
 
 
 def _client_busy(e: Evidence) -> str | None:
@@ -116,6 +121,8 @@ def _few_for_slo(e: Evidence) -> str | None:
 
 
 def _left_running(e: Evidence) -> str | None:
+    if e.window.ended_early:
+        return None
     cut = sum(1 for row in e.rows if row.error == CUT and not row.warmup)
     everyone = e.figures["requests"] + cut
     if not everyone or cut / everyone <= CUT_SHARE:
@@ -123,17 +130,33 @@ def _left_running(e: Evidence) -> str | None:
     return f"{cut} of {everyone} requests were still running at the end and are left out"
 
 
-def _unsettled(e: Evidence) -> str | None:
+def _rising(e: Evidence) -> str | None:
+    found = _trend(e)
+    if found is None or found[1] < 0:
+        return None
+    rate = " (requests come faster than they are served)" if e.load.rate is not None else ""
+    return f"not steady: {found[0]} changed by {found[1]:+.0%} between the first and the second half{rate}"
+
+
+def _falling(e: Evidence) -> str | None:
+    found = _trend(e)
+    if found is None or found[1] > 0:
+        return None
+    return (
+        f"not steady: {found[0]} changed by {found[1]:+.0%} between the first and the second half; "
+        "the warm-up was too short"
+    )
+
+
+def _trend(e: Evidence) -> tuple[str, float] | None:
     rows = sorted(e.done, key=lambda row: row.scheduled_s)
     half = len(rows) // 2
-    if half < HALF_ROWS:
-        return None
-    for name, value in _TRENDS.items():
+    for name, value in _TRENDS.items() if half >= HALF_ROWS else ():
         first = [v for row in rows[:half] if (v := value(row)) is not None]
         second = [v for row in rows[half:] if (v := value(row)) is not None]
         change = _shift(first, second)
         if change is not None:
-            return f"not steady: {name} changed by {change:+.0%} between the first and the second half"
+            return name, change
     return None
 
 
@@ -233,6 +256,7 @@ def _too_few(e: Evidence, at_least: float) -> str | None:
 
 
 _INVALID = (
-    _nothing, _restarted, _client_busy, _client_late, _rate, _output_length, _few_for_slo, _left_running, _unsettled,
+    _nothing, _restarted, _ended_early, _client_busy, _client_late, _rate, _output_length, _few_for_slo, _left_running,
+    _rising, _falling,
 )  # fmt: skip
 _NOTES = (_few, _user_stamps, _events, _counted, _input_length, _clock, _cut, _unsent)
