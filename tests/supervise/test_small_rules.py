@@ -40,8 +40,9 @@ CONTRACT = {
     "log_max_bytes": 67108864,
     "log_keep": 5,
     "poison_limit": 2,
+    "allow_kv_quant": False,
 }
-"""The table "Limits of supervision" of the command line's contract."""
+"""The table "Limits of supervision" of the command line's contract, and what was added to it since."""
 
 
 def test_limits_have_the_names_and_defaults_of_the_contract() -> None:
@@ -67,6 +68,7 @@ def test_limits_come_from_toml_and_the_rest_stays(tmp_path: Path) -> None:
         ("[supervised]\n", "unknown table 'supervised'", "did you mean supervise?"),
         ("[supervise]\ndrain_s = 'x'\n", "drain_s = 'x' must be a number", ""),
         ("[supervise]\ntick_s = true\n", "tick_s = True must be a number", ""),
+        ("[supervise]\nallow_kv_quant = 1\n", "allow_kv_quant = 1 must be true or false", ""),
         ("[supervise]\ntick_s = 0\n", "tick_s = 0: .*greater than 0", ""),
         ("[supervise]\nprobe_failures = 1.5\n", "probe_failures = 1.5", ""),
         ("[supervise\n", "is broken TOML", ""),

@@ -33,6 +33,33 @@ class Engine(Frozen):
     """Options and traits of this very build that `command` must know, found without loading a model."""
 
 
+class Knobs(Frozen):
+    """What an engine's memory depends on: its words when it has too little, and the options that ask for less.
+
+    Patterns are regular expressions on its log. An option that is not in the command is never added with a guess.
+    """
+
+    out_of_memory: str
+    """Every way in which it says that memory did not suffice."""
+    cache_too_small: str | None = None
+    """Its memory budget leaves too little for the KV cache: a smaller budget would be worse."""
+    context_allowed: str | None = None
+    """One group: the longest context, in tokens a request, that its message says would fit."""
+    context_helps: str | None = None
+    """It names no such context, but what it could not have grows with it: half is tried."""
+    context: str | None = None
+    context_is_total: bool = False
+    """The context option counts the tokens of all sequences together."""
+    sequences: str | None = None
+    sequences_setting: str = "max_num_seqs"
+    """What a memory plan calls it."""
+    utilization: str | None = None
+    """Share of the device's memory that it may use."""
+    small_cache: tuple[str, ...] = ()
+    """Words that store the KV cache in eight bits; used only where that is allowed."""
+    small_cache_dtype: str = ""
+
+
 class Signals(Frozen):
     """How the supervisor reads an engine's pulse. Paths are HTTP paths; names are Prometheus series."""
 
@@ -47,6 +74,8 @@ class Signals(Frozen):
     """Series that counts prompt tokens processed since the engine started."""
     output_tokens_counter: str | None = None
     """Series that counts tokens generated since the engine started."""
+    kv_use_gauge: str | None = None
+    """Series that says which share of the KV cache is in use, 0 to 1."""
     unhealthy_means_dead: bool = False
     """A 503 from `health_path` after ready is final (vLLM: the engine process died)."""
     max_in_flight: int | None = None
@@ -54,6 +83,8 @@ class Signals(Frozen):
     """Environment variable by which the engine takes its API key; never argv."""
     load_timeout_env: str | None = None
     """Environment variable that raises the engine's own start limit, in seconds."""
+    knobs: Knobs | None = None
+    """How it can be started with less memory; None when it cannot."""
 
 
 class EngineCommand(Frozen):

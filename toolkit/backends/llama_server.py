@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from toolkit import machine
-from toolkit.backends.base import Engine, EngineCommand, Signals, gpu_device_present, value_of
+from toolkit.backends.base import Engine, EngineCommand, Knobs, Signals, gpu_device_present, value_of
 from toolkit.types import MemoryPlan
 
 VARIABLE = "SELFHOST_LLAMA_SERVER"
@@ -24,6 +24,23 @@ PROBE_TIMEOUT_S = 5.0
 SCAN_MAX_BYTES = 64 * 2**20
 OPTIONS = ("--cache-ram", "--no-repack", "--fit")
 """Options that only newer builds have; used when the build's own help lists them."""
+
+KNOBS = Knobs(
+    out_of_memory=(
+        r"out of memory|insufficient memory|(failed|unable) to allocate .*(buffers?|bytes|cache|MB)"
+        r"|failed to fit params to free device memory"
+    ),
+    context_helps=r"failed to allocate buffer for (kv|rs) cache|failed to allocate compute (pp|tg) buffers",
+    context="-c",
+    context_is_total=True,
+    sequences="-np",
+    sequences_setting="parallel",
+    small_cache=("-ctk", "q8_0", "-ctv", "q8_0", "-fa", "on"),
+    small_cache_dtype="q8_0",
+)
+"""The messages are those of llama.cpp (2026-11): `ggml-alloc.c`, `ggml-backend.cpp`, `ggml-cuda.cu`,
+`llama-context.cpp`, `llama-kv-cache.cpp`. They name the size that was refused, never one that would fit. A
+quantized V cache needs flash attention."""
 
 
 class LlamaServer:
@@ -40,6 +57,7 @@ class LlamaServer:
         prompt_tokens_counter="llamacpp:prompt_tokens_total",
         output_tokens_counter="llamacpp:tokens_predicted_total",
         key_env="LLAMA_API_KEY",
+        knobs=KNOBS,
     )
 
     def find(self) -> Engine | None:

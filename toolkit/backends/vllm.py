@@ -12,12 +12,29 @@ import shutil
 import sys
 from pathlib import Path
 
-from toolkit.backends.base import Engine, EngineCommand, Signals, gpu_device_present, value_of
+from toolkit.backends.base import Engine, EngineCommand, Knobs, Signals, gpu_device_present, value_of
 from toolkit.types import MemoryPlan
 
 VARIABLE = "SELFHOST_VLLM"
 FLOOR = (0, 19)
 """Oldest version whose settings used here are all known (the toolkit's ``vllm`` extra asks for it)."""
+
+KNOBS = Knobs(
+    out_of_memory=(
+        r"out of memory|OutOfMemoryError|No available memory for the cache blocks"
+        r"|larger than the available KV cache memory|is less than (the engine's budget|requested memory for kv)"
+        r"|is less than desired [GC]PU memory utilization"
+    ),
+    cache_too_small=r"No available memory for the cache blocks|larger than the available KV cache memory",
+    context_allowed=r"estimated maximum model length is (\d+)",
+    context="--max-model-len",
+    sequences="--max-num-seqs",
+    utilization="--gpu-memory-utilization",
+    small_cache=("--kv-cache-dtype", "fp8"),
+    small_cache_dtype="fp8",
+)
+"""The messages are those of vLLM 0.32.0: `v1/core/kv_cache_utils.py` (cache), `v1/worker/utils.py` and
+`v1/worker/cpu_worker.py` (budget), and PyTorch's own ``OutOfMemoryError``."""
 
 
 class Vllm:
@@ -33,9 +50,11 @@ class Vllm:
         busy_gauges=("vllm:num_requests_running", "vllm:num_requests_waiting"),
         prompt_tokens_counter="vllm:prompt_tokens_total",
         output_tokens_counter="vllm:generation_tokens_total",
+        kv_use_gauge="vllm:kv_cache_usage_perc",
         unhealthy_means_dead=True,
         key_env="VLLM_API_KEY",
         load_timeout_env="VLLM_ENGINE_READY_TIMEOUT_S",
+        knobs=KNOBS,
     )
 
     def find(self) -> Engine | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toolkit.backends.base import named
-from toolkit.errors import EnvironmentFailedError, InputError, StartFailedError
+from toolkit.errors import DeclinedError, EnvironmentFailedError, InputError, StartFailedError
 from toolkit.supervise import control, daemon, keys, preflight, store
 from toolkit.supervise.engine import EngineRun
 from toolkit.supervise.limits import Limits
@@ -242,19 +242,25 @@ def _end_left_engine(folder: Folder) -> None:
     if lock is None:
         return
     try:
-        left = EngineRun.attach(folder.engine)
-        for stale in (folder.path / daemon.CONTROL, folder.engine / "shim.sock"):
-            if stale.parent != folder.engine or not left:
-                stale.unlink(missing_ok=True)
-        if left:
-            spec = folder.read_spec()
-            asyncio.run(left.end((spec.limits if spec else Limits()).term_grace_s))
-            left.close()
-            written = folder.read_status()
-            if written:
-                folder.write_status(written.model_copy(update={"state": "stopped", "pid": None, "reason": None}))
+        (folder.path / daemon.CONTROL).unlink(missing_ok=True)
+        ended = [_end_left_in(slot, folder) for slot in folder.slots()]
+        written = folder.read_status()
+        if any(ended) and written:
+            folder.write_status(written.model_copy(update={"state": "stopped", "pid": None, "reason": None}))
     finally:
         os.close(lock)
+
+
+def _end_left_in(slot: Path, folder: Folder) -> bool:
+    """End the engine of one slot; False when there is none."""
+    left = EngineRun.attach(slot)
+    if left is None:
+        (slot / "shim.sock").unlink(missing_ok=True)
+        return False
+    spec = folder.read_spec()
+    asyncio.run(left.end((spec.limits if spec else Limits()).term_grace_s))
+    left.close()
+    return True
 
 
 def _follow(folder: Folder, offset: int, on_event: OnEvent) -> int:
@@ -264,35 +270,65 @@ def _follow(folder: Folder, offset: int, on_event: OnEvent) -> int:
     return offset
 
 
-def restart(name: str, on_event: OnEvent = _ignore) -> Deployment:
+def restart(
+    name: str, on_event: OnEvent = _ignore, *, zero_downtime: bool = False, fall_back: bool = False
+) -> Deployment:
     """Drain, stop and start again; a stopped server, or one without a supervisor, is started as it was.
+
+    With ``zero_downtime`` a second engine becomes ready first and takes over while the old one ends its requests;
+    ``fall_back`` allows a plain restart where memory does not suffice for two. Interrupted before that, the second
+    engine is given up and the old one serves on.
 
     Raises:
         UnknownNameError: nothing of that name was ever served.
-        StartFailedError: it did not become ready again.
+        DeclinedError: memory does not suffice for a second engine; carries the sums.
+        StartFailedError: it did not become ready again, or the second engine did not and the old one serves on.
     """
     folder = store.folder_of(name)
     spec = folder.read_spec()
     if spec is None:
         raise InputError(f"what {name!r} served is not known any more", "serve it again.")
     offset = folder.events_end()
-    asked = folder.supervisor_pid() and control.ask(folder.path, daemon.CONTROL, {"op": "restart"}, ASK_S)
+    if folder.supervisor_pid():
+        request = {"op": "swap", "fall_back": fall_back} if zero_downtime else {"op": "restart"}
+        answer = control.ask(folder.path, daemon.CONTROL, request, ASK_S)
+        if answer and "refused" in answer:
+            message = f"two engines of {name} do not fit beside each other: {answer['refused']}"
+            raise DeclinedError(message, "nothing was changed. A plain restart needs no more memory, but pauses.")
+        if answer:
+            try:
+                done = _until_restarted(folder, spec, offset, on_event)
+            except KeyboardInterrupt:
+                control.ask(folder.path, daemon.CONTROL, {"op": "keep"}, ASK_S)
+                raise
+            if done:
+                return done
+    preflight.check_port(spec.host, spec.port)
+    return start_spec(spec, on_event)
+
+
+def _until_restarted(folder: Folder, spec: Spec, offset: int, on_event: OnEvent) -> Deployment | None:
+    """Follow a supervisor through a restart or a swap; None when it died on the way."""
+    name, log = folder.name, f"log: {log_path(folder.name)}"
     deadline = time.monotonic() + spec.limits.drain_s + spec.limits.load_cap_s + EXTRA_S
-    while asked and folder.supervisor_pid() and time.monotonic() < deadline:
-        time.sleep(POLL_S)
+    while time.monotonic() < deadline:
+        alive = folder.supervisor_pid() is not None
         events, offset = folder.events_after(offset)
         for event in events:
             on_event(event)
-        whats = [event.what for event in events]
-        if "ready" in whats:
-            return status(name)
-        if "fatal" in whats:
-            now = status(name)
-            raise StartFailedError(f"{name} did not start again: {now.reason}", f"log: {log_path(name)}")
-    if folder.supervisor_pid() and asked:
-        raise StartFailedError(f"{name} was not ready again in time", f"log: {log_path(name)}")
-    preflight.check_port(spec.host, spec.port)
-    return start_spec(spec, on_event)
+            match event.what:
+                case "ready" | "retired":
+                    return status(name)
+                case "fatal":
+                    raise StartFailedError(f"{name} did not start again: {event.detail}", log)
+                case "swap_failed":
+                    raise StartFailedError(f"no second engine for {name}: {event.detail}", log)
+                case "stopped":
+                    raise StartFailedError(f"{name} was stopped meanwhile")
+        if not alive:
+            return None
+        time.sleep(POLL_S)
+    raise StartFailedError(f"{name} was not ready again in time", log)
 
 
 def log_path(name: str) -> Path:

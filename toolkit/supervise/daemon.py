@@ -114,7 +114,11 @@ def _on_signals(supervisor: Supervisor, manager: Notifier) -> None:
 
 
 async def _answer(supervisor: Supervisor, manager: Notifier, request: dict[str, Any]) -> dict[str, Any]:
-    """The control socket: ``status``, ``stop`` (``now`` skips the drain), ``restart``."""
+    """The control socket: ``status``, ``stop`` (``now`` skips the drain), ``restart``, ``swap`` and ``keep``.
+
+    ``swap`` is a restart without a pause; it answers ``refused`` with the sums when memory does not allow it, unless
+    ``fall_back`` says that a plain restart will do then. ``keep`` takes a swap back.
+    """
     match request.get("op"):
         case "stop":
             manager.stopping()
@@ -124,6 +128,12 @@ async def _answer(supervisor: Supervisor, manager: Notifier, request: dict[str, 
         case "restart":
             manager.reloading()
             supervisor.ask("restart")
+        case "swap":
+            refused = await supervisor.ask_swap(fall_back=bool(request.get("fall_back")))
+            if refused:
+                return {"refused": refused}
+        case "keep":
+            supervisor.ask("keep")
         case "status":
             pass
         case other:

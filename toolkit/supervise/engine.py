@@ -9,12 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import EnvironmentFailedError
-from toolkit.supervise import control, process, shim
+from toolkit.supervise import control, oom, process, shim
 from toolkit.supervise.process import Handle, Identity
 
 SPAWN_S = 15.0
@@ -24,7 +24,8 @@ KILL_S = 5.0
 RECORD_S = 2.0
 TALK_S = 2.0
 POLL_S = 0.01
-LOG_TAIL_BYTES = 16384
+LOG_TAIL_BYTES = 65536
+"""vLLM's tracebacks of two processes fit."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Launch:
     mark: str
     digest: str
     """Of the plan, so that a later supervisor knows whether this engine is the one it wants."""
+    ladder: oom.Ladder
+    """What a lack of memory has made of the plan."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class EngineRun:
         self.address: int | str = str(meta.get("uds") or "") or int(meta.get("port", 0))
         self.mark = str(meta.get("mark", ""))
         self.digest = str(meta.get("digest", ""))
+        self.ladder = oom.parse(meta.get("ladder"))
+        self._log_from = int(meta.get("log_from", 0))
         self._leader = Handle.open(self.leader)
         self._shim = Handle.open(self.shim)
 
@@ -111,6 +116,11 @@ class EngineRun:
                 return run
             run.close()
         return None
+
+    @property
+    def adopted(self) -> bool:
+        """Whether an earlier supervisor started it."""
+        return self._child is None
 
     def alive(self) -> bool:
         """Whether the leader still runs."""
@@ -199,8 +209,8 @@ class EngineRun:
         return await asyncio.to_thread(control.ask, self._folder, "shim.sock", {"op": "status"}, TALK_S) or {}
 
     def log_tail(self) -> str:
-        """The last words of the engine's log."""
-        return _tail(self._folder / "engine.log", LOG_TAIL_BYTES)
+        """The last words of this run in the engine's log."""
+        return _tail(self._folder / "engine.log", LOG_TAIL_BYTES, self._log_from)
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -219,7 +229,14 @@ def _spawn_shim(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
         "folder": str(folder),
         "log_max_bytes": launch.log_max_bytes,
         "log_keep": launch.log_keep,
-        "meta": {"port": launch.port, "uds": launch.uds, "mark": launch.mark, "digest": launch.digest},
+        "meta": {
+            "port": launch.port,
+            "uds": launch.uds,
+            "mark": launch.mark,
+            "digest": launch.digest,
+            "ladder": asdict(launch.ladder),
+            "log_from": _size(folder / "engine.log"),
+        },
     }
     with (folder / "shim.log").open("wb") as log:
         child = subprocess.Popen(
@@ -255,10 +272,19 @@ def _read(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _tail(path: Path, limit_bytes: int) -> str:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(path: Path, limit_bytes: int, begin: int = 0) -> str:
+    """The end of a file from ``begin`` on; from its start when it has been rotated since."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - limit_bytes))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0 if size < begin else begin, size - limit_bytes))
             return file.read(limit_bytes).decode(errors="replace").strip()
     except OSError:
         return ""

@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from toolkit.types import GIB
 
 POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One device now. ``watts`` is None where the device does not tell its power."""
+
+    index: int
+    used_bytes: int
+    total_bytes: int
+    watts: float | None
 
 
 @lru_cache(maxsize=1)
@@ -38,6 +49,49 @@ def holders() -> dict[int, int] | None:
             device = nvml.nvmlDeviceGetHandleByIndex(index)
             for process in nvml.nvmlDeviceGetComputeRunningProcesses(device):
                 found[process.pid] = found.get(process.pid, 0) + int(process.usedGpuMemory or 0)
+    return found
+
+
+def free_bytes() -> dict[int, int] | None:
+    """Free bytes by device; None without NVML."""
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    found: dict[int, int] = {}
+    with contextlib.suppress(nvml.NVMLError):
+        for index in range(nvml.nvmlDeviceGetCount()):
+            found[index] = int(nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(index)).free)
+    return found
+
+
+def held_bytes(pids: list[int]) -> dict[int, int]:
+    """Bytes that these processes hold, by device; empty without NVML."""
+    nvml = _nvml()
+    found: dict[int, int] = {}
+    if nvml is None:
+        return found
+    with contextlib.suppress(nvml.NVMLError):
+        for index in range(nvml.nvmlDeviceGetCount()):
+            device = nvml.nvmlDeviceGetHandleByIndex(index)
+            running = nvml.nvmlDeviceGetComputeRunningProcesses(device)
+            found[index] = sum(int(p.usedGpuMemory or 0) for p in running if p.pid in pids)
+    return found
+
+
+def readings() -> list[Reading]:
+    """Memory and power of every device; empty without NVML. A device that does not answer is left out."""
+    nvml = _nvml()
+    found: list[Reading] = []
+    if nvml is None:
+        return found
+    with contextlib.suppress(nvml.NVMLError):
+        for index in range(nvml.nvmlDeviceGetCount()):
+            with contextlib.suppress(nvml.NVMLError):
+                device, watts = nvml.nvmlDeviceGetHandleByIndex(index), None
+                memory = nvml.nvmlDeviceGetMemoryInfo(device)
+                with contextlib.suppress(nvml.NVMLError):
+                    watts = nvml.nvmlDeviceGetPowerUsage(device) / 1000  # NVML counts milliwatts
+                found.append(Reading(index, int(memory.used), int(memory.total), watts))
     return found
 
 

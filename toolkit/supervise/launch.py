@@ -15,6 +15,7 @@ from toolkit.errors import EnvironmentFailedError
 from toolkit.supervise import preflight
 from toolkit.supervise.engine import Launch
 from toolkit.supervise.limits import Limits
+from toolkit.supervise.oom import Ladder
 from toolkit.supervise.store import Spec
 
 ENGINE_HOST = "127.0.0.1"
@@ -35,10 +36,10 @@ def max_in_flight(spec: Spec, signals: Signals) -> int | None:
     return spec.limits.max_in_flight or spec.plan.max_in_flight or signals.max_in_flight
 
 
-def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None) -> Launch:
-    """What the shim runs: argv and environment with every placeholder filled."""
+def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None, ladder: Ladder) -> Launch:
+    """What the shim runs: the ladder's argv and the plan's environment with every placeholder filled."""
     port, mark = preflight.free_port(ENGINE_HOST), secrets.token_hex(8)
-    uds = str(_socket_folder() / f"{mark}.sock") if any("{uds}" in word for word in spec.plan.argv) else ""
+    uds = str(_socket_folder() / f"{mark}.sock") if any("{uds}" in word for word in ladder.argv) else ""
     values = {
         "{uds}": uds,
         "{host}": ENGINE_HOST,
@@ -53,7 +54,7 @@ def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None) -> La
     if signals.load_timeout_env:
         env[signals.load_timeout_env] = str(int(limits.load_cap_s))
     return Launch(
-        argv=tuple(_filled(word, values) for word in spec.plan.argv),
+        argv=tuple(_filled(word, values) for word in ladder.argv),
         env=env,
         cwd=spec.cwd,
         log_max_bytes=limits.log_max_bytes,
@@ -62,6 +63,7 @@ def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None) -> La
         uds=uds,
         mark=mark,
         digest=digest(spec),
+        ladder=ladder,
     )
 
 
@@ -121,14 +123,18 @@ def base_url(spec: Spec) -> str:
     return f"http://[{host}]:{spec.port}/v1" if ":" in host else f"http://{host}:{spec.port}/v1"
 
 
-def effective_config(spec: Spec, limits: Limits) -> dict[str, Any]:
-    """What is in force now, for `status`."""
+def effective_config(spec: Spec, limits: Limits, ladder: Ladder) -> dict[str, Any]:
+    """What is in force now, for `status`; ``reduced`` lists what a lack of memory has changed."""
     config: dict[str, Any] = {
-        "argv": list(spec.plan.argv),
+        "argv": list(ladder.argv),
         "max_in_flight": limits.max_in_flight or spec.plan.max_in_flight,
     }
     memory = spec.plan.memory
     if memory:
         config |= {"context": memory.context, "concurrency": memory.concurrency}
         config |= {key: setting.value for key, setting in memory.inputs.items()}
+    for step in ladder.steps:
+        config |= dict(step.settings)
+    if ladder.steps:
+        config["reduced"] = [{"step": step.rung, "change": step.change} for step in ladder.steps]
     return config

@@ -64,6 +64,9 @@ class Limits(Frozen):
     poison_limit: int = Field(default=2, ge=1)
     """Crashes one request may be part of before it is refused."""
 
+    allow_kv_quant: bool = False
+    """Whether a load that runs out of memory may, as the last resort, store the KV cache in eight bits."""
+
     def on_cpu(self) -> Limits:
         """These limits for an engine without a GPU: a longer stall window unless one was set."""
         if "stall_min_s" in self.model_fields_set:
@@ -104,8 +107,10 @@ def _known(path: Path, what: str, given: dict[str, Any], known: list[str]) -> No
 def _validated(path: Path, table: dict[str, Any]) -> Limits:
     """Strict: a number in quotes or a yes/no where a number belongs is a mistake, not a value."""
     for key, value in table.items():
-        if isinstance(value, bool | str):
-            raise InputError(f"config file {path}: {key} = {value!r} must be a number")
+        yes_or_no = Limits.model_fields[key].annotation is bool
+        if isinstance(value, bool) != yes_or_no or isinstance(value, str):
+            kind = "true or false" if yes_or_no else "a number"
+            raise InputError(f"config file {path}: {key} = {value!r} must be {kind}")
     try:
         return Limits.model_validate(table)
     except ValidationError as error:

@@ -48,13 +48,16 @@ class _ClientGoneError(Exception):
     """The user's connection broke while we wrote to it."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Target:
-    """Where the engine listens, and the key it wants."""
+    """Where one engine listens, the key it wants, and what is going on there."""
 
     base_url: str
     session: aiohttp.ClientSession
     key: str | None
+    in_flight: int = 0
+    streamed_bytes: int = 0
+    """All bytes it has sent to clients."""
 
 
 @dataclass
@@ -85,7 +88,6 @@ class Proxy:
         self.gate = gate
         self.quarantine = quarantine
         self.target: Target | None = None
-        self.streamed_bytes = 0
         self.successes = 0
         self._keys = keys
         self._metrics = metrics
@@ -177,15 +179,23 @@ class Proxy:
         except RefusedError as refused:
             kind = "rate_limit_exceeded" if refused.status == 429 else "engine_unavailable"
             return failure(refused.status, refused.message, kind, _retry(refused.retry_after_s))
-        exchange = Exchange(begun)
+        exchange, target = Exchange(begun), self.target
         self.quarantine.enter(mark)
         try:
-            if self.target is None:
-                return self._unavailable()
-            return await self._relay(request, self.target, body, exchange)
+            return self._unavailable() if target is None else await self._work(request, target, body, exchange)
         finally:
             self.quarantine.leave(mark, answered=exchange.answered, broken=exchange.broken)
             self.gate.leave()
+
+    async def _work(
+        self, request: web.BaseRequest, target: Target, body: bytes, exchange: Exchange
+    ) -> web.StreamResponse:
+        """One request at one engine, which keeps it even if another engine takes over meanwhile."""
+        target.in_flight += 1
+        try:
+            return await self._relay(request, target, body, exchange)
+        finally:
+            target.in_flight -= 1
 
     def _unavailable(self) -> web.Response:
         status = self._view()
@@ -207,7 +217,7 @@ class Proxy:
                 headers=headers,
                 allow_redirects=False,
             ) as upstream:
-                return await self._copy(request, upstream, exchange)
+                return await self._copy(request, upstream, target, exchange)
         except _ClientGoneError:
             return exchange.response or web.Response(status=499)
         except _UPSTREAM_ERRORS:
@@ -215,7 +225,7 @@ class Proxy:
             return await self._broken(request, exchange)
 
     async def _copy(
-        self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, exchange: Exchange
+        self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, target: Target, exchange: Exchange
     ) -> web.StreamResponse:
         """Status, headers and body, piece by piece as they come."""
         response = exchange.response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
@@ -226,7 +236,7 @@ class Proxy:
         before, gaps = exchange.begun, self._metrics.ttft_s
         async for chunk in upstream.content.iter_any():
             await _to_client(response.write(chunk))
-            self.streamed_bytes += len(chunk)
+            target.streamed_bytes += len(chunk)
             exchange.last = chunk
             if exchange.counts:
                 now = time.monotonic()

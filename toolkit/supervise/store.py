@@ -3,7 +3,8 @@
 ::
 
     servers/NAME/  lock  spec.json  status.json  events.jsonl  control.sock  supervisor.log
-                   engine/  state.json  exit.json  shim.sock  engine.log[.N]  engine.key
+                   engine → engines/a or engines/b, the slot of the engine that serves
+                   engines/a/  state.json  exit.json  shim.sock  engine.log[.N]  engine.key
 
 The folder is 0700. One supervisor a name holds ``lock``; the kernel frees it when that process dies.
 """
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 from toolkit.errors import EnvironmentFailedError, InputError, UnknownNameError
 from toolkit.paths import state_root
 from toolkit.supervise.limits import Limits
-from toolkit.types import Deployment, Event, Frozen, LaunchPlan
+from toolkit.types import Deployment, Event, Frozen, LaunchPlan, Money
 
 FORMAT = 1
 """Version of the files in the folder; a higher number was written by a newer selfhost."""
@@ -46,6 +47,8 @@ class Spec(Frozen):
     key_file: str | None = None
     limits: Limits = Limits()
     cwd: str
+    usd_per_hour: Money | None = None
+    """What the machine costs, for dollars per million tokens so far."""
 
 
 M = TypeVar("M", bound=Frozen)
@@ -64,11 +67,37 @@ class Folder:
     def create(self) -> None:
         """Make the folder, readable by its user only."""
         try:
-            self.engine.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for slot in self.slots():
+                slot.mkdir(parents=True, exist_ok=True, mode=0o700)
+                slot.chmod(0o700)
             self.path.chmod(0o700)
-            self.engine.chmod(0o700)
+            if self.engine.is_dir() and not self.engine.is_symlink():  # one slot, as of before there were two
+                self.slots()[0].rmdir()
+                self.engine.rename(self.slots()[0])
+            if not self.engine.is_dir():
+                self.use(self.slots()[0])
         except OSError as error:
             raise EnvironmentFailedError(f"the state folder {self.path} cannot be made: {error}") from None
+
+    def slots(self) -> tuple[Path, Path]:
+        """Folders of the two engines that a swap has for a while."""
+        return self.path / "engines" / "a", self.path / "engines" / "b"
+
+    def slot(self) -> Path:
+        """The slot of the engine that serves."""
+        return next((slot for slot in self.slots() if slot.name == self.engine.resolve().name), self.slots()[0])
+
+    def other(self, slot: Path) -> Path:
+        """The slot that is not this one."""
+        a, b = self.slots()
+        return b if slot == a else a
+
+    def use(self, slot: Path) -> None:
+        """From now on the engine of this slot is the one that serves."""
+        fresh = self.path / "engine.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(Path("engines") / slot.name)
+        fresh.replace(self.engine)
 
     def known(self) -> bool:
         """Whether this name has ever been served."""

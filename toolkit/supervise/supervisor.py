@@ -10,31 +10,32 @@ import contextlib
 import os
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
-
-import aiohttp
 
 from toolkit.backends.base import Backend
 from toolkit.errors import EnvironmentFailedError, ModelFileError
-from toolkit.supervise import causes, gpu, launch, preflight, restart, shim, states
+from toolkit.supervise import causes, gpu, launch, memory, oom, preflight, restart, shim, spare, states
 from toolkit.supervise.admission import Gate
 from toolkit.supervise.engine import EngineRun, Exit
 from toolkit.supervise.keys import Keys
+from toolkit.supervise.link import Link
 from toolkit.supervise.metrics import Metrics
-from toolkit.supervise.probe import Probe
-from toolkit.supervise.proxy import Proxy, Target
+from toolkit.supervise.proxy import Proxy
 from toolkit.supervise.quarantine import Quarantine
 from toolkit.supervise.readiness import Load, NotReadyError, warm
+from toolkit.supervise.record import Record
+from toolkit.supervise.spare import Arrival
 from toolkit.supervise.states import Cause, Intent, Machine
-from toolkit.supervise.store import EVENTS_SHOWN, Folder, Spec
+from toolkit.supervise.store import Folder, Spec
 from toolkit.supervise.watch import Watch
 from toolkit.types import Deployment, Event, LastExit
 
 RETRY_AFTER_S = 5.0
-CONNECT_S = 5.0
 HASTY_GRACE_S = 2.0
+RETIRE_POLL_S = 0.05
 BLIND_TICKS = 3
 BLIND_EXTRA_S = 30.0
 
@@ -50,26 +51,22 @@ class Supervisor:
         self._backend = backend
         self._signals = backend.signals
         self._limits = launch.effective_limits(spec)
-        self._on_event = on_event
+        self._record = Record(folder, on_event)
         self._machine = Machine()
         self._changed = asyncio.Event()
-        self._run: EngineRun | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._slot = folder.slot()
+        self._link: Link | None = None
+        self._coming: asyncio.Task[Arrival] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._history = restart.History()
         self._crash: restart.Crash | None = None
-        self._decision: restart.Decision | None = None
+        self._ladder = oom.Ladder(spec.plan.argv)
+        self._short: oom.Shortage | None = None
+        self._kernel_kills = 0
         self._wait_s = 0.0
         self._model_name = spec.plan.served_name
-        self._events: deque[Event] = deque(maxlen=EVENTS_SHOWN)
-        self._reason: str | None = None
-        self._restarts = 0
-        self._last_exit: LastExit | None = None
-        self._started_s = 0.0
-        self._ready_s: float | None = None
-        self._ready_at_s: float | None = None
         self._hasty = False
-        self.ever_ready = False
-        self.metrics = Metrics(spec.name)
+        self.metrics = Metrics(spec.name, spec.usd_per_hour)
         limit = launch.max_in_flight(spec, self._signals)
         self.gate = Gate(limit, self._limits.queue_limit, self._limits.queue_timeout_s)
         quarantine = Quarantine(self._limits.poison_limit)
@@ -95,27 +92,44 @@ class Supervisor:
         look_s = self._limits.tick_s + self._limits.health_timeout_s
         return time.monotonic() - self._watch.looked_s < BLIND_TICKS * look_s + BLIND_EXTRA_S
 
+    async def ask_swap(self, *, fall_back: bool) -> str | None:
+        """Restart without a pause if memory allows; the sums when it does not, unless a plain restart will do then.
+
+        Where nothing serves there is nothing to keep up, and it is a plain restart.
+        """
+        lacking = None
+        if self._link and self._machine.state in states.ADMITTING:
+            tree = await asyncio.to_thread(self._link.run.tree)
+            found = await asyncio.to_thread(memory.rooms, tree, self._spec.plan.memory)
+            lacking = memory.lacking(found)
+        if lacking and not fall_back:
+            return lacking
+        self.ask("restart" if lacking else "swap")
+        return None
+
     def view(self) -> Deployment:
         """The state now."""
-        ready = self._ready_at_s
+        run, record = self._link.run if self._link else None, self._record
         return Deployment(
             name=self._spec.name,
             state=self._machine.state,
-            pid=self._run.pid if self._run and self._run.alive() else None,
+            pid=run.pid if run and run.alive() else None,
             supervisor_pid=os.getpid(),
             backend=self._spec.plan.backend,
             base_url=launch.base_url(self._spec),
-            restarts=self._restarts,
-            last_exit=self._last_exit,
-            ready_s=self._ready_s,
-            uptime_s=None if ready is None else round(time.monotonic() - ready, 3),
+            restarts=record.restarts,
+            last_exit=record.last_exit,
+            ready_s=record.ready_s,
+            uptime_s=record.uptime_s(),
             in_flight=self.gate.active,
             queued=self.gate.queued,
-            output_tok_s=self._watch.output_tok_s if self._watch and ready is not None else None,
+            output_tok_s=self._watch.output_tok_s if self._watch and record.ready_at_s is not None else None,
+            kv_use=self._watch.kv_use if self._watch and record.ready_at_s is not None else None,
+            usd_per_mtok=_cents(self.metrics.usd_per_mtok()),
             served_name=self._model_name,
-            reason=self._reason,
-            effective_config=launch.effective_config(self._spec, self._limits),
-            events=tuple(self._events),
+            reason=record.reason,
+            effective_config=launch.effective_config(self._spec, self._limits, self._ladder),
+            events=tuple(record.events),
         )
 
     async def run(self, *, until_first_failure: bool = False) -> Deployment:
@@ -141,13 +155,14 @@ class Supervisor:
 
     def _finished(self, until_first_failure: bool) -> bool:
         if self._machine.state == "fatal":
-            return until_first_failure and not self.ever_ready
+            return until_first_failure and not self._record.ever_ready
         return self._machine.state == "stopped" and self._machine.intent == "stop"
 
     # --- stepping ----------------------------------------------------------------------------------------
 
     def _enter(self, machine: Machine) -> None:
         """Take the new state, open or close the door accordingly, and tell."""
+        changed = machine.state != self._machine.state
         self._machine = machine
         self.metrics.enter(machine.state)
         if machine.state in states.ADMITTING:
@@ -155,50 +170,46 @@ class Supervisor:
         else:
             self.gate.close(f"the server is {machine.state}", self._wait_s or RETRY_AFTER_S)
         if machine.state not in (*states.ADMITTING, "draining"):
-            self._ready_at_s = None
-        self._tell(machine.state, self._detail())
+            self._record.ready_at_s = None
+        if changed:
+            self._tell(machine.state, self._detail())
 
     def _detail(self) -> str:
-        state = self._machine.state
+        state, record = self._machine.state, self._record
         if state == "ready":
-            return f"in {self._ready_s:.1f} s" if self._ready_s is not None else ""
+            return f"in {record.ready_s:.1f} s" if record.ready_s is not None else ""
         if state in ("backoff", "crash_loop"):
-            return f"next start in {self._wait_s:.1f} s ({self._reason})"
+            return f"next start in {self._wait_s:.1f} s ({record.reason})"
         if state == "fatal":
-            return self._reason or ""
-        return f"pid {self._run.pid}" if state == "loading" and self._run else ""
+            return record.reason or ""
+        return f"pid {self._link.run.pid}" if state == "loading" and self._link else ""
 
     def _tell(self, what: str, detail: str = "") -> None:
-        event = Event(at=shim.now(), what=what, detail=detail)
-        self._events.append(event)
-        self._folder.add_event(event)
+        event = self._record.event(what, detail)
         self._folder.write_status(self.view())
-        self._on_event(event)
+        self._record.publish(event)
 
     def _failed(self, reason: str, *, final: str | None = None, nonsense: bool = False) -> Cause:
         """Note how this run ended; what is noted first stands. The door closes now."""
         self.gate.close("the engine has failed", RETRY_AFTER_S)
         if self._crash is not None:
             return "failed"
-        if self._ready_at_s is not None:
+        ready = self._record.ready_at_s is not None
+        if ready:
             self.proxy.quarantine.crashed()
         self._crash = restart.Crash(
-            at_s=time.monotonic(),
-            was_ready=self._ready_at_s is not None,
-            reason=reason,
-            final=final,
-            nonsense=nonsense,
+            at_s=time.monotonic(), was_ready=ready, reason=reason, final=final, nonsense=nonsense
         )
-        self._reason = final or reason
-        self._last_exit = LastExit(reason=reason, at=shim.now())
+        self._record.reason = final or reason
+        self._record.last_exit = LastExit(reason=reason, at=shim.now())
         self._tell("crash", reason if final is None else f"{reason}: {final}")
         return "failed"
 
-    async def _race(self, work: Awaitable[Cause]) -> Cause:
-        """The work's cause, unless the engine ends or the intent changes first."""
-        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._yielded())]
-        if self._run:
-            tasks.append(asyncio.ensure_future(self._ended(self._run)))
+    async def _race(self, *works: Awaitable[Cause]) -> Cause:
+        """The first work's cause, unless the engine ends or the intent changes first."""
+        tasks = [asyncio.ensure_future(work) for work in (*works, self._yielded())]
+        if self._link:
+            tasks.append(asyncio.ensure_future(self._ended(self._link.run)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -209,10 +220,13 @@ class Supervisor:
         return ended.result()
 
     async def _yielded(self) -> Cause:
-        while not states.yields(self._machine):
+        while True:
+            if states.yields(self._machine):
+                return "asked"
+            if cause := states.swaps(self._machine):
+                return cause
             self._changed.clear()
             await self._changed.wait()
-        return "asked"
 
     async def _ended(self, run: EngineRun) -> Cause:
         """The engine's leader exited and nobody had asked for it."""
@@ -222,112 +236,183 @@ class Supervisor:
 
     def _note_exit(self, ended: Exit, run: EngineRun) -> Cause:
         reason = causes.reason_of(ended.code, ended.signal)
-        found = causes.diagnose(ended.code, ended.signal, run.log_tail()) if self._ready_at_s is None else None
-        words = reason if found is None or found.final else f"{reason}: {found.sentence}"
-        cause = self._failed(words, final=found.sentence if found and found.final else None)
-        self._last_exit = LastExit(reason=words, code=ended.code, signal=ended.signal, at=ended.at)
+        words, final = reason, None
+        if self._record.ready_at_s is None:
+            self._short = self._shortage(run, ended.signal)
+            found = causes.diagnose(ended.code, ended.signal, run.log_tail())
+            if self._short:
+                words = f"{reason}: out of memory: {self._short.words}"
+            elif found:
+                words, final = (reason, found.sentence) if found.final else (f"{reason}: {found.sentence}", None)
+        cause = self._failed(words, final=final)
+        self._record.last_exit = LastExit(reason=words, code=ended.code, signal=ended.signal, at=ended.at)
         return cause
+
+    def _shortage(self, run: EngineRun, signum: int | None) -> oom.Shortage | None:
+        """Whether it was memory that a load had too little of, where this engine can do with less."""
+        knobs = self._signals.knobs
+        killed = memory.kernel_kills() > self._kernel_kills
+        return oom.shortage(signum, run.log_tail(), knobs, kernel_killed=killed) if knobs else None
 
     # --- one handler a state -----------------------------------------------------------------------------
 
     async def _until_asked(self) -> Cause:
-        return await self._yielded()
+        cause = await self._yielded()
+        self._ladder = oom.Ladder(self._spec.plan.argv)
+        return cause
 
     async def _preflight(self) -> Cause:
         self._hasty = False
-        self._crash = None
-        self._ready_s = None
-        self._started_s = time.monotonic()
-        left = EngineRun.attach(self._folder.engine) if self._run is None else None
+        self._crash = self._short = None
+        self._record.begin()
         try:
-            if left and left.digest == launch.digest(self._spec):
-                self._run = left
-                self._connect(left)
-                before = self._folder.read_status()
-                if before:
-                    self._restarts, self._last_exit = before.restarts, before.last_exit
-                self._tell("adopted", f"pid {left.pid} of an earlier supervisor runs on")
+            if await self._adopted():
                 return "adopted"
-            if left:
-                self._tell("replaced", f"pid {left.pid} of an earlier supervisor served something else")
-                await left.end(self._limits.term_grace_s)
-                left.close()
             await asyncio.to_thread(preflight.check_model, self._spec.plan)
         except (ModelFileError, EnvironmentFailedError) as error:
-            self._reason = error.message
+            self._record.reason = error.message
             return "refused"
         return "asked" if states.yields(self._machine) else "checked"
 
+    async def _adopted(self) -> bool:
+        """Take over what an earlier supervisor left, if it is what is wanted; end everything else it left."""
+        if self._leaving is None:  # else the other slot holds an engine of our own that ends its requests
+            other = EngineRun.attach(self._folder.other(self._slot))
+            if other:
+                self._tell("replaced", f"pid {other.pid} of an unfinished swap is ended")
+                await other.end(HASTY_GRACE_S)
+                other.close()
+        left = EngineRun.attach(self._slot)
+        if left is None:
+            return False
+        if left.digest != launch.digest(self._spec):
+            self._tell("replaced", f"pid {left.pid} of an earlier supervisor served something else")
+            await left.end(self._limits.term_grace_s)
+            left.close()
+            return False
+        self._ladder = left.ladder or self._ladder
+        self._connect(left)
+        before = self._folder.read_status()
+        if before:
+            self._record.restarts, self._record.last_exit = before.restarts, before.last_exit
+        self._tell("adopted", f"pid {left.pid} of an earlier supervisor runs on")
+        return True
+
     async def _start(self) -> Cause:
+        self._kernel_kills = memory.kernel_kills()
         try:
-            key = launch.new_key(self._folder.engine, self._signals)
-            command = launch.prepare(self._spec, self._signals, self._limits, key)
-            self._run = await EngineRun.start(self._folder.engine, command)
+            key = launch.new_key(self._slot, self._signals)
+            command = launch.prepare(self._spec, self._signals, self._limits, key, self._ladder)
+            self._connect(await EngineRun.start(self._slot, command))
         except EnvironmentFailedError as error:
             return self._failed("not started", final=error.message)
         except OSError as error:  # a full disk or no descriptors: it may pass
             return self._failed(f"not started: {error}")
-        self._connect(self._run)
         return "spawned"
 
     def _connect(self, run: EngineRun) -> None:
-        """Point proxy and probes at this run.
-
-        Every request gets a connection of its own: an engine may close a kept one at any moment (llama-server after 100
-        requests), and a request that meets that cannot be told from one that killed the engine. It costs 0.1 ms.
-        """
-        by_port = isinstance(run.address, int)
-        connector = (
-            aiohttp.TCPConnector(limit=0, force_close=True)
-            if by_port
-            else aiohttp.UnixConnector(str(run.address), limit=0, force_close=True)
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        base = f"http://127.0.0.1:{run.address}" if by_port else "http://engine"
-        key = launch.read_key(self._folder.engine)
-        self.proxy.target = Target(base, self._session, key)
-        self._probe = Probe(self._session, base, key, self._signals)
+        self._link = Link.to(run, self._slot, self._signals)
+        self.proxy.target = self._link.target
 
     async def _load(self) -> Cause:
         return await self._race(self._loaded())
 
     async def _loaded(self) -> Cause:
-        assert self._run is not None  # noqa: S101 - the table reaches `loading` only with an engine
-        load = Load(self._run, self._probe, self._spec.plan.health_path, self._limits)
+        link = self._served()
+        load = Load(link.run, link.probe, self._spec.plan.health_path, self._limits)
         try:
             await load.until_answering()
         except NotReadyError as error:
             return self._failed(error.reason, final=error.final)
         return "answering"
 
+    def _served(self) -> Link:
+        """The engine that this state is about."""
+        assert self._link is not None  # noqa: S101 - the table reaches such a state only with an engine
+        return self._link
+
     async def _warm(self) -> Cause:
         return await self._race(self._warmed())
 
     async def _warmed(self) -> Cause:
+        link = self._served()
         try:
-            self._model_name = await warm(self._probe, self._spec.plan, self._limits)
+            self._model_name = await warm(link.probe, self._spec.plan, self._limits)
         except NotReadyError as error:
+            if not error.nonsense:
+                self._short = self._shortage(link.run, None)  # it may live on after an allocation that failed
             return self._failed(error.reason, final=error.final, nonsense=error.nonsense)
-        now = time.monotonic()
-        self._ready_s, self._ready_at_s = round(now - self._started_s, 3), now
-        self.metrics.load_s.set(self._ready_s)
-        self._reason = None
+        self.metrics.load_s.set(self._record.ready())
         self._wait_s = 0.0
-        self.ever_ready = True
         return "sane"
 
     async def _serve(self) -> Cause:
-        assert self._run is not None  # noqa: S101 - the table reaches `ready` only with an engine
-        if self._watch is None or self._watch.run is not self._run:
-            self._watch = Watch(
-                self._run, self._probe, self.proxy, self._signals, self.metrics, self._limits, self._spec.plan
+        link = self._served()
+        if self._watch is None or self._watch.link is not link:
+            self._watch = Watch(link, self._signals, self.metrics, self._limits, self._spec.plan)
+        if self._machine.spare == "coming" and self._coming is None:
+            slot = self._folder.other(self._slot)
+            self._coming = asyncio.create_task(
+                spare.bring_up(self._spec, self._ladder, slot, self._signals, self._limits)
             )
-        return await self._race(self._watched(self._watch))
+            self._tell("swap", f"a second engine comes up beside pid {link.run.pid}")
+        works = [self._watched(self._watch)] + ([self._arrived(self._coming)] if self._coming else [])
+        cause = await self._race(*works)
+        if cause == "swapped" and self._coming:
+            self._flip(link, self._coming.result())
+        elif cause == "kept":
+            await self._discard("the engine in place serves on")
+        return cause
+
+    # --- a swap ------------------------------------------------------------------------------------------
+
+    async def _arrived(self, coming: asyncio.Task[Arrival]) -> Cause:
+        await asyncio.wait((coming,))
+        return "kept" if coming.exception() else "swapped"
+
+    def _flip(self, old: Link, new: Arrival) -> None:
+        """Requests go to the new engine from here on; the old one ends those it has. Nothing waits in between."""
+        self._coming = None
+        self._folder.use(new.slot)
+        self._slot, self._link, self._model_name = new.slot, new.link, new.model_name
+        self.proxy.target = new.link.target
+        self.metrics.load_s.set(self._record.ready(new.ready_s))
+        self._record.restarts += 1
+        self.metrics.restarted("swap")
+        self._leaving = asyncio.create_task(self._retire(old))
+        self._tell("swapped", f"pid {new.link.run.pid} serves, pid {old.run.pid} ends its requests")
+
+    async def _retire(self, old: Link) -> None:
+        """Let the old engine end its requests, then end it."""
+        deadline = time.monotonic() + self._limits.drain_s
+        while old.run.alive() and old.target.in_flight and not self._hasty and time.monotonic() < deadline:
+            await asyncio.sleep(RETIRE_POLL_S)
+        what = f"pid {old.run.pid}"
+        try:
+            orphans = await spare.end(old, self._grace_s())
+            self.metrics.orphans.inc(orphans)
+            ended = await old.run.record()
+            self._record.last_exit = LastExit(
+                reason="asked: restart", code=ended.code, signal=ended.signal, at=ended.at
+            )
+            what += f" and {orphans} processes it left" if orphans else ""
+        except EnvironmentFailedError as error:
+            what = error.message
+        self._leaving = None
+        self._machine = states.left(self._machine)
+        self._tell("retired", what)
+        self._changed.set()
+
+    async def _discard(self, then: str) -> None:
+        """Give the second engine up, if there is one, and say why."""
+        coming, self._coming = self._coming, None
+        if coming is None:
+            return
+        failed = coming.done() and not coming.cancelled() and coming.exception()
+        await spare.discard(coming)
+        self._tell("swap_failed", f"{failed or 'it is not wanted any more'}; {then}")
+
+    # --- the rest of the states ----------------------------------------------------------------------------
 
     async def _watched(self, watch: Watch) -> Cause:
         async with contextlib.aclosing(watch.verdicts(self._model_name)) as verdicts:
@@ -337,82 +422,120 @@ class Supervisor:
                 if verdict in ("hung", "dead"):
                     return self._failed(watch.why(verdict))
                 if verdict == "suspect" and self._machine.state == "ready":
-                    self._reason = watch.why(verdict)
+                    self._record.reason = watch.why(verdict)
                     return "suspect"
                 if verdict not in ("suspect", "gone") and self._machine.state == "degraded":
-                    self._reason = None
+                    self._record.reason = None
                     return "recovered"
         raise AssertionError("verdicts never end")
 
     def _healthy_for(self) -> None:
-        if self._ready_at_s is not None:
-            ready_for = time.monotonic() - self._ready_at_s
+        if self._record.ready_at_s is not None:
+            ready_for = time.monotonic() - self._record.ready_at_s
             self._history = restart.after_health(self._history, ready_for, self.proxy.successes, self._limits)
 
     async def _drain(self) -> Cause:
+        await self._discard(f"the server is {self._machine.state}")
         deadline = time.monotonic() + self._limits.drain_s
-        run = self._run
-        while run and run.alive() and self.gate.active and not self._hasty and time.monotonic() < deadline:
+        run = self._served().run
+        while run.alive() and self.gate.active and not self._hasty and time.monotonic() < deadline:
             await self.gate.drained(min(0.1, max(0.0, deadline - time.monotonic())))
         return "drained"
 
     async def _end(self) -> Cause:
         """The old process tree must be gone before anything else happens."""
-        if self._run:
-            run, asked = self._run, self._crash is None
-            try:
-                orphans = await run.end(self._grace_s() if asked else 0)
-            except EnvironmentFailedError as error:
-                self._crash = restart.Crash(time.monotonic(), False, error.message, final=error.message)
-                orphans = 0
-            self._last_exit = await self._final_exit(run, asked)
-            held = await gpu.still_held(run.seen, self._limits.vram_back_s)
-            if held:
-                self._crash = None
-                self._failed(f"GPU memory is not given back after {self._limits.vram_back_s:g} s: {held}")
-            if orphans:
-                self.metrics.orphans.inc(orphans)
-                self._tell("orphans", f"{orphans} processes of the old engine were ended")
-            run.close()
-            self._run = None
-            self.proxy.target = None
-            if self._session:
-                await self._session.close()
-        return self._next()
+        await self._discard("the engine in place has failed")
+        if self._link:
+            await self._end_run(self._link)
+            self._link = None
+        if self._leaving and self._machine.intent == "stop":
+            self._hasty = True
+            await self._leaving
+        return await self._next()
+
+    async def _end_run(self, link: Link) -> None:
+        run, asked = link.run, self._crash is None
+        try:
+            orphans = await run.end(self._grace_s() if asked else 0)
+        except EnvironmentFailedError as error:
+            self._crash = restart.Crash(time.monotonic(), False, error.message, final=error.message)
+            orphans = 0
+        self._record.last_exit = await self._final_exit(run, asked)
+        held = await gpu.still_held(run.seen, self._limits.vram_back_s)
+        if held:
+            self._crash = None
+            self._failed(f"GPU memory is not given back after {self._limits.vram_back_s:g} s: {held}")
+        if orphans:
+            self.metrics.orphans.inc(orphans)
+            self._tell("orphans", f"{orphans} processes of the old engine were ended")
+        self.proxy.target = None
+        await link.close()
 
     def _grace_s(self) -> float:
         return min(HASTY_GRACE_S, self._limits.term_grace_s) if self._hasty else self._limits.term_grace_s
 
     async def _final_exit(self, run: EngineRun, asked: bool) -> LastExit:
         """How the run ended in the end: as asked, or by our own kill of a hung engine."""
-        ended = await run.record()
+        ended, last = await run.record(), self._record.last_exit
         if asked:
             reason = "asked: restart" if self._machine.intent == "run" else "asked: stop"
         else:
-            reason = self._last_exit.reason if self._last_exit else causes.reason_of(ended.code, ended.signal)
+            reason = last.reason if last else causes.reason_of(ended.code, ended.signal)
         return LastExit(reason=reason, code=ended.code, signal=ended.signal, at=ended.at)
 
-    def _next(self) -> Cause:
+    async def _next(self) -> Cause:
         """What the policy says about the crash that brought us here, if it was one."""
         if self._crash is None:
-            self._restarts += self._machine.intent == "run"
+            self._record.restarts += self._machine.intent == "run"
+            self._ladder = oom.Ladder(self._spec.plan.argv)
             return "gone"
         crash, self._crash = self._crash, None
         if self._machine.intent == "stop":
             return "gone"
+        if self._short:
+            cause, crash = self._climb(self._short, crash)
+            if cause:
+                return cause
         self._history, decision = restart.after_crash(self._history, crash, self._limits, random.random())
         self._wait_s = decision.delay_s
-        self._reason = decision.why if decision.kind == "fatal" else f"{crash.reason}; {decision.why}"
+        self._record.reason = decision.why if decision.kind == "fatal" else f"{crash.reason}; {decision.why}"
         if decision.kind == "fatal":
             return "give_up"
-        self._restarts += 1
+        self._record.restarts += 1
         self.metrics.restarted(causes.label(crash.reason))
         causes_by_kind: dict[str, Cause] = {"again": "again", "backoff": "wait", "crash_loop": "loop"}
         return causes_by_kind[decision.kind]
 
+    def _climb(self, short: oom.Shortage, crash: restart.Crash) -> tuple[Cause | None, restart.Crash]:
+        """Out of memory at load: the next rung of the ladder, or at its end a crash that no restart mends."""
+        knobs = self._signals.knobs
+        allow = self._limits.allow_kv_quant
+        higher = oom.climb(self._ladder, short, knobs, allow_small_cache=allow) if knobs else None
+        if higher is None:
+            return None, replace(crash, final=oom.sums(self._ladder, short, self._spec.plan.memory))
+        self._ladder = higher
+        step = higher.steps[-1]
+        self._record.restarts += 1
+        self._record.reason = f"out of memory at load; {step.change}"
+        self.metrics.restarted("out of memory")
+        self.metrics.oom_step(step.rung)
+        self._tell("oom_step", step.change)
+        if step.rung != "wait":
+            return "again", crash
+        self._wait_s = self._limits.vram_back_s
+        return "wait", crash
+
     async def _pause(self) -> Cause:
         async def due() -> Cause:
-            await asyncio.sleep(self._wait_s)
+            if self._short:
+                await memory.settled(self._wait_s)
+            else:
+                await asyncio.sleep(self._wait_s)
             return "due"
 
         return await self._race(due())
+
+
+def _cents(dollars: Decimal | None) -> Decimal | None:
+    """Four places are enough for a figure that moves."""
+    return None if dollars is None else dollars.quantize(Decimal("0.0001"))

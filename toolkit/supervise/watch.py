@@ -9,12 +9,11 @@ from typing import Literal
 
 from toolkit.backends.base import Signals
 from toolkit.supervise import gpu, liveness
-from toolkit.supervise.engine import TALK_S, EngineRun
+from toolkit.supervise.engine import TALK_S
 from toolkit.supervise.limits import Limits
+from toolkit.supervise.link import Link
 from toolkit.supervise.liveness import Pulse, Verdict
 from toolkit.supervise.metrics import Metrics
-from toolkit.supervise.probe import Probe
-from toolkit.supervise.proxy import Proxy
 from toolkit.types import LaunchPlan
 
 
@@ -23,25 +22,28 @@ class Watch:
 
     def __init__(
         self,
-        run: EngineRun,
-        probe: Probe,
-        proxy: Proxy,
+        link: Link,
         signals: Signals,
         metrics: Metrics,
         limits: Limits,
         plan: LaunchPlan,
     ) -> None:
-        self.run = run
-        self._probe = probe
-        self._proxy = proxy
+        self.link = link
+        self._run = link.run
+        self._probe = link.probe
+        self._target = link.target
         self._signals = signals
         self._metrics = metrics
         self._limits = limits
         self._health_path = plan.health_path
-        self._memory = liveness.begin(time.monotonic(), proxy.streamed_bytes)
+        self._memory = liveness.begin(time.monotonic(), link.target.streamed_bytes)
         self._asking: asyncio.Task[bool] | None = None
+        metrics.another_engine()
+        if link.run.adopted:
+            metrics.continued()
         self._output: tuple[float, float] | None = None
         self.output_tok_s: float | None = None
+        self.kv_use: float | None = None
         self.looked_s = time.monotonic()
         """When the last look ended."""
 
@@ -84,10 +86,11 @@ class Watch:
     async def _look(self, late_s: float) -> Pulse:
         limit, begun = self._limits.health_timeout_s, time.monotonic()
         health, series, log = await asyncio.gather(
-            self._probe.health(self._health_path, limit), self._probe.metrics(limit), self.run.log_state()
+            self._probe.health(self._health_path, limit), self._probe.metrics(limit), self._run.log_state()
         )
         if gpu.holders() is not None:
-            await asyncio.to_thread(self.run.tree)  # remembers who may hold GPU memory
+            await asyncio.to_thread(self._run.tree)  # remembers who may hold GPU memory
+            self._metrics.gpus(await asyncio.to_thread(gpu.readings))
         self._metrics.dropped.set(float(log.get("dropped_log_bytes", 0)))
         self._count(series)
         asked: Literal["answered", "failed"] | None = None
@@ -99,11 +102,11 @@ class Watch:
         return Pulse(
             now_s=now,
             late_s=max(late_s, now - begun - limit - TALK_S),
-            alive=self.run.alive(),
-            in_flight=self._proxy.gate.active,
+            alive=self._run.alive(),
+            in_flight=self._target.in_flight,
             queued_in_engine=_sum(series, self._signals.busy_gauges),
             counters=_picked(series, self._signals.progress_counters),
-            streamed_bytes=self._proxy.streamed_bytes,
+            streamed_bytes=self._target.streamed_bytes,
             health=health,
             probe=asked,
             probing=probing,
@@ -118,6 +121,10 @@ class Watch:
                 self._metrics.engine_count(kind, series[name])
                 if kind == "output":
                     self._rate(time.monotonic(), series[name])
+
+        if series and self._signals.kv_use_gauge in series:
+            self.kv_use = round(series[self._signals.kv_use_gauge], 4)
+            self._metrics.kv_use(self.kv_use)
 
     def _rate(self, now_s: float, total: float) -> None:
         if self._output and now_s > self._output[0]:

@@ -17,7 +17,17 @@ from toolkit.types.compared import (
     RunRef,
 )
 from toolkit.types.machine import Doctor, EngineFound, QuickstartResult
-from toolkit.types.measured import BenchResult, Environment, Level, Search, Stat
+from toolkit.types.measured import (
+    BenchResult,
+    EndpointKind,
+    Energy,
+    Environment,
+    Gauge,
+    Level,
+    Search,
+    ServerSide,
+    Stat,
+)
 from toolkit.types.memory import (
     AdapterSite,
     Advice,
@@ -108,11 +118,14 @@ __all__ = [
     "Difference",
     "Doctor",
     "Document",
+    "EndpointKind",
+    "Energy",
     "EngineFound",
     "Environment",
     "Event",
     "Finding",
     "Frozen",
+    "Gauge",
     "Gpu",
     "GpuList",
     "GpuPrice",
@@ -150,6 +163,7 @@ __all__ = [
     "RunList",
     "RunRef",
     "Search",
+    "ServerSide",
     "ServingOption",
     "Setting",
     "Sourced",

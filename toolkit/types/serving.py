@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from toolkit.types.common import Document, Frozen
+from toolkit.types.common import Document, Frozen, Money
 from toolkit.types.memory import MemoryPlan
 
 
@@ -87,6 +87,10 @@ class Deployment(Document):
     queued: int = 0
     output_tok_s: float | None = None
     """Tokens per second over the last look at the engine's own counter; None where it has none."""
+    kv_use: float | None = None
+    """Share of the KV cache in use, 0 to 1; None where the engine does not say."""
+    usd_per_mtok: Money | None = None
+    """Dollars per million tokens since the supervisor started, at the machine's price; None without one."""
     served_name: str = ""
     reason: str | None = None
     """Why it is in this state, where that needs words."""

@@ -24,6 +24,12 @@ def nvmlDeviceGetHandleByIndex(index: int) -> int:
     return index
 
 
+def nvmlDeviceGetMemoryInfo(device: int) -> SimpleNamespace:
+    """80 GiB in all, less what the file says is held."""
+    held = sum(size for _, size in json.loads(Path(os.environ["FAKE_NVML"]).read_text()))
+    return SimpleNamespace(total=80 * 2**30, used=held, free=80 * 2**30 - held)
+
+
 def nvmlDeviceGetComputeRunningProcesses(device: int) -> list[SimpleNamespace]:
     """[[pid, bytes], …] as the file says now."""
     held = json.loads(Path(os.environ["FAKE_NVML"]).read_text())
