@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.vllm.kv_configs import CONFIGS
 from toolkit.errors import DeclinedError, ModelFileError, UnknownNameError
 from toolkit.models.config_spec import spec_from_config
 
@@ -77,6 +78,50 @@ def test_parameters_equal_the_published_count(config: dict[str, object], params:
     spec = spec_from_config(config, "m", source="profile")
     assert spec.params == params
     assert spec.weights_bytes == 2 * params
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("granite4-like", 18_956_208),
+        ("cohere2-like", 22_024_448),
+        ("jamba-like", 30_792_784),
+        ("falcon-h1-like", 17_745_952),
+        ("lfm2-like", 19_546_624),
+    ],
+)
+def test_parameters_equal_those_of_the_transformers_model(name: str, params: int) -> None:
+    """Counted by building the same config with transformers 5.19.0 on the meta device; read 2026-11-24."""
+    assert spec_from_config(CONFIGS[name], "m", source="folder").params == params
+
+
+GRANITE_4_H_SMALL = {
+    "architectures": ["GraniteMoeHybridForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 768,
+    "shared_intermediate_size": 1536,
+    "num_local_experts": 72,
+    "num_experts_per_tok": 10,
+    "num_hidden_layers": 40,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "layer_types": ["attention" if i in (5, 15, 25, 35) else "mamba" for i in range(40)],
+    "mamba_d_conv": 4,
+    "mamba_d_head": 64,
+    "mamba_d_state": 128,
+    "mamba_expand": 2,
+    "mamba_n_groups": 1,
+    "mamba_n_heads": 128,
+    "max_position_embeddings": 131_072,
+    "position_embedding_type": "nope",
+    "tie_word_embeddings": True,
+    "vocab_size": 100_352,
+}
+
+
+def test_granite_4_small_has_the_published_32_billion() -> None:
+    """ibm-granite/granite-4.0-h-small: 32B total (model card: 32B, 9B active)."""
+    assert spec_from_config(GRANITE_4_H_SMALL, "m", source="profile").params / 1e9 == pytest.approx(32.2, abs=0.1)
 
 
 def test_awq_keeps_embedding_and_head_in_16_bits() -> None:

@@ -27,7 +27,7 @@ def test_the_log_agrees_on_the_cache(bare: Bare, folder: Path) -> None:
     assert kv.bytes_per_token(model, kv.vllm_width("auto")) == 23_040
     line = bare.kv_line()
     assert (line.tokens, line.context) == (GIB // (23_040 * 128) * 128, CONTEXT)
-    found = vllm_kv.layout(model, 1, model.layers, 2, (0, 32), block=vllm_kv.CPU_BLOCK)
+    found = vllm_kv.layout(model, vllm_kv.Cache((0, 32), cpu=True))
     assert line.tokens == found.logged_tokens(GIB)
     assert line.concurrency == pytest.approx(found.pool_blocks(GIB) / found.blocks(CONTEXT, 2048), abs=0.005)
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from toolkit.models import architectures, gguf_mix, quant, tensors
+from toolkit.models import adapters, architectures, gguf_mix, quant, tensors
 from toolkit.models.layers import Attention, Decoder, Layer
 from toolkit.types import LayerAttention, ModelSpec, RecurrentState, Role, WeightGroup
 
@@ -81,7 +81,9 @@ def spec_from_decoder(
         experts_per_token=moe.active if moe else 0,
         moe_intermediate=moe.inner if moe else 0,
         attention=tuple(_cache(layer.attention) for layer in decoder.layers),
-        recurrent=tuple(_state(layer.attention) for layer in decoder.layers),
+        recurrent=tuple(_state(layer) for layer in decoder.layers),
+        mtp_attention=tuple(_cache(layer.attention) for layer in decoder.mtp),
+        adapters=adapters.sites(tensors.of(decoder)),
         rope_cache_elements=decoder.rope_cache,
         weights=_groups(tensors.of(decoder), bytes_of),
     )
@@ -111,15 +113,27 @@ def _cache(a: Attention) -> LayerAttention:
     )
 
 
-def _state(a: Attention) -> RecurrentState:
-    """What a linear-attention or Mamba layer keeps per sequence: a convolution window and a state matrix."""
+def _state(layer: Layer) -> RecurrentState:
+    """What a linear-attention, Mamba or convolution layer keeps per sequence: a convolution window, a state matrix."""
+    a = layer.beside or layer.attention
+    rows, state = a.conv_kernel - 1, a.value_dim * a.state_size
     if a.kind == "delta":
-        conv = (2 * a.key_dim + a.value_dim) * (a.conv_kernel - 1)
-        return RecurrentState(conv_elements=conv, state_elements=a.value_dim * a.state_size)
+        return _recurrent("delta", a, (2 * a.key_dim + a.value_dim) * rows, state)
     if a.kind == "mamba":
-        conv = (a.value_dim + 2 * a.groups * a.state_size) * (a.conv_kernel - 1)
-        return RecurrentState(conv_elements=conv, state_elements=a.value_dim * a.state_size)
+        return _recurrent("mamba2", a, (a.value_dim + 2 * a.groups * a.state_size) * rows, state)
+    if a.kind == "mamba1":
+        return _recurrent("mamba1", a, a.value_dim * rows, state)
+    if a.kind == "conv":
+        return _recurrent("conv", a, a.value_dim * rows, 0)
     return RecurrentState()
+
+
+def _recurrent(
+    kind: Literal["delta", "mamba1", "mamba2", "conv"], a: Attention, conv: int, state: int
+) -> RecurrentState:
+    return RecurrentState(
+        kind=kind, conv_elements=conv, conv_rows=a.conv_kernel - 1, state_elements=state, state_bytes=a.state_bytes
+    )
 
 
 def _groups(

@@ -15,10 +15,11 @@ class Attention:
     """The mixing half of a layer.
 
     ``gqa``: heads with grouped KV. ``mla``: a latent instead of KV heads. ``delta``: gated delta net (linear
-    attention). ``mamba``: a Mamba-2 mixer. ``none``: the layer has no mixer.
+    attention). ``mamba``: a Mamba-2 mixer, ``mamba1`` its forerunner. ``conv``: a short gated convolution (LFM2).
+    ``none``: the layer has no mixer.
     """
 
-    kind: Literal["gqa", "mla", "delta", "mamba", "none"] = "gqa"
+    kind: Literal["gqa", "mla", "delta", "mamba", "mamba1", "conv", "none"] = "gqa"
     heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0
@@ -51,6 +52,13 @@ class Attention:
     state_size: int = 0
     groups: int = 0
     conv_kernel: int = 0
+    conv_bias: bool = True
+    gate_norm: bool = True
+    """``mamba``: a norm over the inner size before the output projection."""
+    step_rank: int = 0
+    """``mamba1``: rank of the time-step projection."""
+    state_bytes: int = 0
+    """Bytes of a state element that the config asks for; 0 = it asks for none."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +81,16 @@ class Mlp:
 
 @dataclass(frozen=True)
 class Layer:
-    """One decoder layer; ``dense`` is a second MLP beside the first (Gemma 4's MoE block)."""
+    """One decoder layer.
+
+    ``dense`` is a second MLP beside the first (Gemma 4's MoE block), ``beside`` a second mixer (Falcon H1).
+    """
 
     attention: Attention
     mlp: Mlp
     norms: int = 2
     dense: Mlp | None = None
+    beside: Attention | None = None
 
 
 @dataclass(frozen=True)

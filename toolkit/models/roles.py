@@ -28,7 +28,7 @@ VISION = _words(
 )
 AUDIO = _words("audio_tower audio_encoder embed_audio audio_projection")
 MTP = _words("mtp nextn mtp_layers mtp_block")
-RECURRENT = _words("linear_attn mamba ssm A_log dt_bias dt_proj x_proj conv1d D in_proj out_proj time_mixer")
+RECURRENT = _words("linear_attn mamba ssm A_log dt_bias dt_proj x_proj conv conv1d D in_proj out_proj time_mixer")
 ATTENTION = _words("self_attn attn attention self_attention attention_block")
 PROJECTIONS = _words("q_proj k_proj v_proj o_proj qkv_proj")
 ROUTER = _words("gate router shared_expert_gate weights_proj e_score_correction_bias")

@@ -43,9 +43,10 @@ def of(model: Decoder) -> Iterator[TensorShape]:
 
 def _layer(layer: Layer, hidden: int, i: int) -> Iterator[TensorShape]:
     prefix = f"model.layers.{i}"
-    mixers = {"gqa": _gqa, "mla": _mla, "delta": _delta, "mamba": _mamba}
-    if layer.attention.kind in mixers:
-        yield from mixers[layer.attention.kind](layer.attention, hidden, prefix, i)
+    mixers = {"gqa": _gqa, "mla": _mla, "delta": _delta, "mamba": _mamba, "mamba1": _mamba1, "conv": _conv}
+    for mixer in (layer.attention, layer.beside):
+        if mixer is not None and mixer.kind in mixers:
+            yield from mixers[mixer.kind](mixer, hidden, prefix, i)
     for mlp in (layer.mlp, layer.dense):
         if mlp is not None:
             yield from _mlp(mlp, hidden, prefix, i)
@@ -107,13 +108,45 @@ def _delta(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorSha
 def _mamba(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
     at = f"{prefix}.mixer"
     conv = a.value_dim + 2 * a.groups * a.state_size
-    yield TensorShape(f"{at}.in_proj.weight", (conv + a.value_dim + a.state_heads, hidden), "recurrent", i)
-    yield TensorShape(f"{at}.conv1d.weight", (conv, 1, a.conv_kernel), "recurrent", i)
-    yield TensorShape(f"{at}.conv1d.bias", (conv,), "recurrent", i)
+    projected = conv + a.value_dim + a.state_heads
+    yield TensorShape(f"{at}.in_proj.weight", (projected, hidden), "recurrent", i)
+    yield from _conv1d(at, conv, a, i)
     for name in ("A_log", "D", "dt_bias"):
         yield TensorShape(f"{at}.{name}", (a.state_heads,), "recurrent", i)
-    yield TensorShape(f"{at}.norm.weight", (a.value_dim,), "norm", i)
+    if a.gate_norm:
+        yield TensorShape(f"{at}.norm.weight", (a.value_dim,), "norm", i)
     yield TensorShape(f"{at}.out_proj.weight", (hidden, a.value_dim), "recurrent", i)
+    if a.qkv_bias:
+        yield TensorShape(f"{at}.in_proj.bias", (projected,), "recurrent", i)
+    if a.o_bias:
+        yield TensorShape(f"{at}.out_proj.bias", (hidden,), "recurrent", i)
+
+
+def _mamba1(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    at, inner = f"{prefix}.mamba", a.value_dim
+    yield TensorShape(f"{at}.in_proj.weight", (2 * inner, hidden), "recurrent", i)
+    yield from _conv1d(at, inner, a, i)
+    yield TensorShape(f"{at}.x_proj.weight", (a.step_rank + 2 * a.state_size, inner), "recurrent", i)
+    yield TensorShape(f"{at}.dt_proj.weight", (inner, a.step_rank), "recurrent", i)
+    yield TensorShape(f"{at}.dt_proj.bias", (inner,), "recurrent", i)
+    yield TensorShape(f"{at}.A_log", (inner, a.state_size), "recurrent", i)
+    yield TensorShape(f"{at}.D", (inner,), "recurrent", i)
+    for name, size in {"dt": a.step_rank, "b": a.state_size, "c": a.state_size}.items():
+        yield TensorShape(f"{at}.{name}_layernorm.weight", (size,), "norm", i)
+    yield TensorShape(f"{at}.out_proj.weight", (hidden, inner), "recurrent", i)
+
+
+def _conv(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
+    at = f"{prefix}.conv"
+    yield TensorShape(f"{at}.in_proj.weight", (3 * a.value_dim, hidden), "recurrent", i)
+    yield from _conv1d(at, a.value_dim, a, i)
+    yield TensorShape(f"{at}.out_proj.weight", (hidden, a.value_dim), "recurrent", i)
+
+
+def _conv1d(at: str, channels: int, a: Attention, i: int) -> Iterator[TensorShape]:
+    yield TensorShape(f"{at}.conv1d.weight", (channels, 1, a.conv_kernel), "recurrent", i)
+    if a.conv_bias:
+        yield TensorShape(f"{at}.conv1d.bias", (channels,), "recurrent", i)
 
 
 def _mlp(m: Mlp, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:

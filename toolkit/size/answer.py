@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolkit.errors import InputError
-from toolkit.size import llamacpp, vllm
+from toolkit.size import llamacpp, vllm, vllm_settings
 from toolkit.size.ask import Ask, Device, Estimate, check, setting
 from toolkit.size.certainty import certainty
 from toolkit.size.search import largest
@@ -77,7 +77,7 @@ def max_concurrency(ask: Ask) -> int:
     """
     most = MAX_CONCURRENCY
     if ask.engine == "vllm":
-        most = min(most, vllm.resolve(ask).max_num_seqs)
+        most = min(most, vllm_settings.resolve(ask).max_num_seqs)
     return largest(lambda n: margin(_with_users(ask, n)) >= 0, most)
 
 
@@ -133,14 +133,20 @@ def _changes(ask: Ask) -> list[tuple[str, Ask]]:
     """Candidates, gentlest first. Only what the user did not fix and the engine has."""
     changes: list[tuple[str, Ask]] = []
     if ask.engine == "vllm":
-        r = vllm.resolve(ask)
+        r = vllm_settings.resolve(ask)
         if ask.max_num_seqs is None and r.max_num_seqs > max(ask.concurrency, 64):
             fewer = max(ask.concurrency, 64)
             changes.append((f"max_num_seqs {r.max_num_seqs} → {fewer}", ask.with_(max_num_seqs=fewer)))
-        if ask.gpu_memory_utilization is None:
+        if ask.prefix_caching is None and any(s.kind != "none" for s in ask.model.recurrent):
+            changes.append(("prefix caching off", ask.with_(prefix_caching=False)))
+        if not r.eager:
+            changes.append(("eager, without CUDA graphs (slower)", ask.with_(eager=True)))
+        if ask.gpu_memory_utilization is None and not r.cpu:
             changes.append(("gpu_memory_utilization → 0.95", ask.with_(gpu_memory_utilization=0.95)))
-        if ask.kv_dtype is None:
+        if ask.kv_dtype is None and not r.cpu:
             changes.append(("KV cache in fp8 (quality to be checked)", ask.with_(kv_dtype="fp8")))
+        if ask.draft is not None:
+            changes.append(("no drafting", ask.with_(draft=None, num_speculative_tokens=None)))
     elif ask.kv_dtype is None and ask.flash_attn != "off" and all(a.head_dim_k % 32 == 0 for a in ask.model.attention):
         changes.append(("KV cache in q8_0 (quality to be checked)", ask.with_(kv_dtype="q8_0")))
     if (users := max_concurrency(ask)) and users < ask.concurrency:
@@ -166,7 +172,7 @@ def _inputs(ask: Ask) -> dict[str, Setting]:
 
 def _version(ask: Ask) -> str | None:
     if ask.engine == "vllm" and ask.engine_version is None:
-        return ".".join(map(str, vllm.CURRENT))
+        return ".".join(map(str, vllm_settings.CURRENT))
     return ask.engine_version
 
 

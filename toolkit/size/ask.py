@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from toolkit.errors import InputError
-from toolkit.types import DevicePlan, ModelSpec, Setting
+from toolkit.types import Adapter, DevicePlan, ModelSpec, Setting
 
 Origin = Literal["user", "engine_default", "profile"]
+
+MTP: Literal["mtp"] = "mtp"
+"""Drafting by the model's own prediction layers instead of by another model."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,22 @@ class Device:
     how: str
     """Where ``usable_bytes`` comes from, for the reader."""
     compute_capability: str | None = None
+
+
+@dataclass(frozen=True)
+class Placing:
+    """llama.cpp: which device holds what, where it is not to be dealt by memory; and adapters loaded beside."""
+
+    n_cpu_moe: int | None = None
+    """Layers, from the first, whose experts stay in host memory."""
+    override_tensor: tuple[str, ...] = ()
+    """``PATTERN=DEVICE`` for single tensors; the first that matches decides."""
+    tensor_split: tuple[float, ...] | None = None
+    """Share of the layers for each GPU."""
+    split_mode: Literal["layer", "none"] | None = None
+    main_gpu: int | None = None
+    """The only GPU when nothing is split, counted from 0."""
+    lora: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +62,23 @@ class Ask:
     parallel: int | None = None
     flash_attn: Literal["on", "off", "auto"] | None = None
     gpu_layers: int | None = None
+    placing: Placing = Placing()
+    eager: bool = False
+    """vLLM without CUDA graphs."""
+    block_size: int | None = None
+    """vLLM: tokens per block of the cache."""
+    prefix_caching: bool | None = None
+    """vLLM: whether the cache of common beginnings is kept; hybrid models hold more states for it."""
+    expert_parallel: bool = False
+    """vLLM: whole experts on each rank instead of a slice of every expert."""
+    dcp: int | None = None
+    """vLLM: decode-context-parallel ranks among the tensor-parallel ones."""
+    max_lora_rank: int | None = None
+    max_loras: int | None = None
+    """Adapters used in one step; each has its place on the device."""
+    draft: ModelSpec | Literal["mtp"] | None = None
+    """What guesses tokens ahead: another model, or the model's own prediction layers."""
+    num_speculative_tokens: int | None = None
 
     def with_(self, **changes: Any) -> Ask:
         """The same question with some settings changed."""
@@ -66,13 +102,20 @@ class Estimate:
     inputs: dict[str, Setting]
 
 
+COUNTS = (
+    *("context", "concurrency", "tp", "pp", "max_num_seqs", "max_num_batched_tokens", "ubatch", "parallel"),
+    *("block_size", "dcp", "max_lora_rank", "max_loras", "num_speculative_tokens"),
+)
+"""Settings of at least one."""
+
+
 def check(ask: Ask) -> None:
     """Refuse what no engine could run.
 
     Raises:
         InputError: a count below one, a share outside (0, 1], no device.
     """
-    for name in ("context", "concurrency", "tp", "pp", "max_num_seqs", "max_num_batched_tokens", "ubatch", "parallel"):
+    for name in COUNTS:
         value = getattr(ask, name)
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")

@@ -29,6 +29,7 @@ from toolkit.types.measured import (
     Stat,
 )
 from toolkit.types.memory import (
+    Adapter,
     AdapterSite,
     Advice,
     DevicePlan,
@@ -41,6 +42,7 @@ from toolkit.types.memory import (
     RecurrentState,
     Role,
     Setting,
+    StoredTensor,
     WeightGroup,
 )
 from toolkit.types.money import (
@@ -94,6 +96,7 @@ __all__ = [
     "GIB",
     "MIB",
     "SCHEMA_VERSION",
+    "Adapter",
     "AdapterSite",
     "Advice",
     "Alternative",
@@ -170,6 +173,7 @@ __all__ = [
     "Stat",
     "State",
     "StatusList",
+    "StoredTensor",
     "Swing",
     "TaskVerdict",
     "Uncertainty",

@@ -24,6 +24,47 @@ class Stat(Frozen):
     max: float
 
 
+class Gauge(Frozen):
+    """Mean and maximum of what was seen over a level, twice a second."""
+
+    mean: float
+    max: float
+
+
+class ServerSide(Frozen):
+    """What the server said of itself during a level, and what it used of this machine. Unknown is None.
+
+    ``source`` is the engine whose metrics page was read, ``samples`` how often. ``kv_use`` and shares are 0…1.
+    """
+
+    source: str | None = None
+    samples: int = 0
+    running: Gauge | None = None
+    queued: Gauge | None = None
+    kv_use: Gauge | None = None
+    preemptions: int | None = None
+    prefix_hit_share: float | None = None
+    """Tokens found in the prefix cache over tokens looked up."""
+    restarts: int | None = None
+    cpu_cores: float | None = None
+    """CPU seconds per second of the server's processes, when it runs on this machine."""
+    machine_busy: Gauge | None = None
+    """Of all cores of this machine, everything that ran on it."""
+
+
+class Energy(Frozen):
+    """Of the server's GPUs during a level, by NVML: their own energy counter, or the integral of their power."""
+
+    gpus: tuple[str, ...]
+    joules: float
+    how: Literal["counter", "power"]
+    watts: Gauge | None
+    gpu_busy: Gauge | None
+    joules_per_token: float | None
+    """Over input and output tokens of completed requests."""
+    joules_per_output_token: float | None
+
+
 class Level(Frozen):
     """One load level of a bench. Latencies count completed requests only; failures stand beside them.
 
@@ -67,6 +108,8 @@ class Level(Frozen):
     """User stamp − kernel stamp, the greatest of each request: the client's own lateness."""
     client_busy: float | None = None
     """CPU share of the busiest load process, 0…1 of one core."""
+    server: ServerSide | None = None
+    energy: Energy | None = None
     slo_met: bool | None = None
     token_source: dict[str, int] = {}
     """How many requests took their counts from `usage`, how many from events."""

@@ -29,8 +29,13 @@ class LayerAttention(Frozen):
 class RecurrentState(Frozen):
     """What a linear-attention or Mamba layer keeps per sequence, in elements; all zero for attention layers."""
 
+    kind: Literal["none", "delta", "mamba1", "mamba2", "conv"] = "none"
     conv_elements: int = 0
+    conv_rows: int = 3
+    """Tokens the convolution window remembers: its kernel less one."""
     state_elements: int = 0
+    state_bytes: int = 0
+    """Bytes per state element that the model asks for; 0 = those of the cache."""
 
 
 Role = Literal[
@@ -58,6 +63,31 @@ class WeightGroup(Frozen):
     bytes: int
 
 
+class AdapterSite(Frozen):
+    """Where adapters attach, per layer: elements of a rank-1 adapter, those each rank holds whole and those divided."""
+
+    layer: int | None
+    whole: int
+    split: int
+
+
+class StoredTensor(Frozen):
+    """One tensor as a GGUF file names and stores it."""
+
+    name: str
+    dtype: str
+    bytes: int
+
+
+class Adapter(Frozen):
+    """A LoRA adapter: its tensors are named after the ones they change, with ``.lora_a`` and ``.lora_b`` behind."""
+
+    name: str
+    path: str
+    architecture: str
+    tensors: tuple[StoredTensor, ...] = Field(repr=False)
+
+
 class ModelSpec(Frozen):
     """Facts of one model, wherever they came from. Counts are whole numbers; sizes are bytes."""
 
@@ -83,9 +113,15 @@ class ModelSpec(Frozen):
     """One entry a layer."""
     recurrent: tuple[RecurrentState, ...] = ()
     """One entry a layer; empty when no layer keeps a state."""
+    mtp_attention: tuple[LayerAttention, ...] = ()
+    """What the prediction layers keep per token; empty when there are none."""
+    adapters: tuple[AdapterSite, ...] = Field(default=(), repr=False)
+    """Linear layers as vLLM's adapter buffers see them; empty when they are not known one by one."""
     rope_cache_elements: int = 0
     """Elements of vLLM's precomputed rotary tables."""
     weights: tuple[WeightGroup, ...] = Field(repr=False)
+    tensors: tuple[StoredTensor, ...] = Field(default=(), repr=False)
+    """The same tensor by tensor, where a GGUF file names them."""
     weights_basis: Basis = "computed"
     """`engine` when the sizes were read from the file's own header, `computed` from `config.json`."""
     notes: tuple[str, ...] = ()

@@ -21,6 +21,15 @@ class MonthlyUsd(Frozen):
     total: Money
 
 
+class CostLine(Frozen):
+    """One line of the month's bill."""
+
+    what: str
+    kind: Literal["compute", "people", "other"]
+    usd: Money
+    how: str
+
+
 class Alternative(Frozen):
     """One API beside self-hosting, priced at the same mix. Empty intervals = never wins up to the limit."""
 
@@ -37,7 +46,14 @@ class Alternative(Frozen):
     """Utilisation at the first winning volume, 0…1; None when there is none."""
     usd_per_mtok_input: Money | None = None
     usd_per_mtok_output: Money | None = None
+    usd_per_mtok_cached: Money | None = None
+    """Of input tokens read from the provider's cache; None where there is no such price."""
+    terms: str | None = None
+    """``batch``, ``flex``, …: the price of that kind of processing; None is the standard one."""
     deprecated: bool = False
+    retires: date | None = None
+    """The day the provider switches it off, as far as announced."""
+    usd_per_good_answer: Money | None = None
     note: str | None = None
 
 
@@ -99,6 +115,8 @@ class CostReport(Document):
     input_share: float
     input_share_basis: Basis
     monthly_usd: MonthlyUsd | None
+    monthly_lines: tuple[CostLine, ...] = ()
+    """The same month, line by line."""
     usd_per_mtok_input: Money | None = None
     usd_per_mtok_output: Money | None = None
     alternatives: tuple[Alternative, ...] = ()
@@ -114,10 +132,20 @@ class CostReport(Document):
     fixed_usd_per_month: Money = Decimal(0)
     """People and whatever else does not grow with the number of replicas."""
     usd_per_replica_month: Money | None = None
-    """What each replica adds: machine and power."""
+    """What each replica adds: machine, power and its own storage."""
+    other_usd_per_mtok: Money = Decimal(0)
+    """What each million tokens adds: egress, a licence by the token."""
+    hardware: Literal["rented", "owned"] = "rented"
+    open_hours_per_month: float = 730
+    paid_hours_per_month: float = 730
+    """With cold starts and what spot interruptions waste."""
+    deployed_replicas: int | None = None
+    """As a deployment says; None: as many as the volume needs."""
     searched_up_to_tokens_per_day: int | None = None
     """Break-even was searched up to this volume; an empty interval list means never up to it."""
     joules_per_token: float | None = None
+    """None: unknown, nobody measured or stated the power."""
+    joules_basis: Basis | None = None
     energy_usd_per_mtok: Money | None = None
     currency: Currency | None = None
     uncertainty: Uncertainty | None = None
@@ -207,10 +235,16 @@ class ApiPrice(Frozen):
     model: str
     usd_per_mtok_input: Money
     usd_per_mtok_output: Money
+    usd_per_mtok_cached: Money | None = None
+    """Of input tokens read from the provider's cache; None where there is no such price."""
+    terms: str | None = None
+    """``batch``, ``flex``, …: the price of that kind of processing; None is the standard one."""
     price_date: str
     source: str
     age_days: int | None = None
     deprecated: bool = False
+    retires: date | None = None
+    """The day the provider switches it off, as far as announced."""
     note: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -68,13 +69,35 @@ class ApiModel(Sourced):
     model: str
     usd_per_mtok_input: Money | None = Field(default=None, gt=0, lt=10_000)
     usd_per_mtok_output: Money | None = Field(default=None, gt=0, lt=10_000)
+    usd_per_mtok_cached: Money | None = Field(default=None, gt=0, lt=10_000)
+    """Of input tokens read from the provider's cache."""
+    usd_per_mtok_input_batch: Money | None = Field(default=None, gt=0, lt=10_000)
+    usd_per_mtok_output_batch: Money | None = Field(default=None, gt=0, lt=10_000)
+    retires: date | None = None
     note: str | None = None
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> ApiModel:
-        if (self.usd_per_mtok_input is None) != (self.usd_per_mtok_output is None):
+        own = (self.usd_per_mtok_input, self.usd_per_mtok_output)
+        batch = (self.usd_per_mtok_input_batch, self.usd_per_mtok_output_batch)
+        if None in own and own != (None, None):
             raise ValueError("give both the input and the output price, or neither")
+        if None in batch and batch != (None, None):
+            raise ValueError("give both batch prices, or neither")
+        if own[0] is None and (batch[0] or self.usd_per_mtok_cached):
+            raise ValueError("a cached or batch price needs the standard prices beside it")
+        if own[0] is not None and self.usd_per_mtok_cached is not None and self.usd_per_mtok_cached > own[0]:
+            raise ValueError("a cached token is dearer than a new one")
         return self
+
+
+class ApiRetirement(Sourced):
+    """The day a provider switches a model off. ``name`` is its ``provider:model``."""
+
+    name: str = Field(pattern=r"^[^:\s]+:\S+$")
+    retires: date
+    replacement: str | None = None
+    """What the provider recommends instead."""
 
 
 class VcpuPrice(Sourced):

@@ -1,0 +1,82 @@
+"""Decoders with experts beside ordinary attention."""
+
+from __future__ import annotations
+
+from toolkit.errors import ModelFileError
+from toolkit.models import vision
+from toolkit.models.architectures.numbers import Config, Numbers
+from toolkit.models.architectures.parts import decoder, experts_of, gqa, seeing, windows
+from toolkit.models.layers import Attention, Decoder, Layer, Mlp
+
+
+def mixtral(n: Numbers, config: Config) -> Decoder:
+    """Experts in every layer, no more."""
+    layers = [Layer(gqa(n, window=w), experts_of(n)) for w in windows(n, n("num_hidden_layers"))]
+    return decoder(n, config, layers)
+
+
+def qwen3_moe(n: Numbers, config: Config) -> Decoder:
+    """Qwen 3 with experts, some layers dense."""
+    dense, moe, attention = Mlp(inner=n("intermediate_size")), experts_of(n), gqa(n, norm_dim=gqa(n).head_dim)
+    only = set(n.config.get("mlp_only_layers") or ())
+    layers = [Layer(attention, dense if i in only else moe) for i in range(n("num_hidden_layers"))]
+    return decoder(n, config, layers)
+
+
+def qwen3_vl_moe(n: Numbers, config: Config) -> Decoder:
+    """Qwen 3 with experts, that sees."""
+    return seeing(qwen3_moe(n, config), vision.qwen3_vl(config))
+
+
+def gpt_oss(n: Numbers, config: Config) -> Decoder:
+    """Alternating windows with sinks, biases everywhere, experts in MXFP4."""
+    moe = experts_of(n, router_bias=True, expert_bias=True)
+    return decoder(
+        n,
+        config,
+        [
+            Layer(gqa(n, window=w, qkv_bias=True, o_bias=True, sinks=True), moe)
+            for w in windows(n, n("num_hidden_layers"))
+        ],
+    )
+
+
+def minimax_m2(n: Numbers, config: Config) -> Decoder:
+    """Norms run over all heads at once (`qk_norm_type: per_layer`)."""
+    a = gqa(n)
+    attention = gqa(n, norm_dim=a.heads * a.head_dim, k_norm_dim=a.kv_heads * a.head_dim)
+    moe = experts_of(n, router_bias=n.flag("use_routing_bias"))
+    return decoder(n, config, [Layer(attention, moe)] * n("num_hidden_layers"))
+
+
+def llama4(n: Numbers, config: Config) -> Decoder:
+    """Three chunked layers, then a full one; MoE in every ``interleave_moe_layer_step``-th layer."""
+    count, step = n("num_hidden_layers"), n("interleave_moe_layer_step", 1)
+    chunk, dense = n("attention_chunk_size", 8192), Mlp(inner=n("intermediate_size_mlp"))
+    moe = experts_of(n, shared_inner=n("intermediate_size"))
+    layers = []
+    for i in range(count):
+        full = (i + 1) % 4 == 0
+        attention = gqa(n, window=None if full else chunk, chunked=not full)
+        layers.append(Layer(attention, moe if (i + 1) % step == 0 else dense))
+    return seeing(decoder(n, config, layers), vision.llama4(config, n("hidden_size")))
+
+
+def mimo_v2(n: Numbers, config: Config) -> Decoder:
+    """Sliding layers have their own head counts; the first layers are dense."""
+    count = n("num_hidden_layers")
+    slides, sparse = n.listed("hybrid_layer_pattern", count), n.listed("moe_layer_freq", count)
+    if slides is None or sparse is None:
+        raise ModelFileError(f"{n.name}: config.json lacks hybrid_layer_pattern or moe_layer_freq")
+    full = gqa(n, v_head_dim=n("v_head_dim"))
+    sliding = Attention(
+        heads=n("swa_num_attention_heads"),
+        kv_heads=n("swa_num_key_value_heads"),
+        head_dim=n("swa_head_dim"),
+        v_head_dim=n("swa_v_head_dim"),
+        window=n("sliding_window"),
+        sinks=n.flag("add_swa_attention_sink_bias"),
+    )
+    dense, moe = Mlp(inner=n("intermediate_size")), experts_of(n, router_bias=True)
+    layers = [Layer(sliding if s else full, moe if m else dense) for s, m in zip(slides, sparse, strict=True)]
+    return decoder(n, config, layers)
