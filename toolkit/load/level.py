@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from toolkit.errors import UnknownNameError
 from toolkit.load import slo as slo_of
 from toolkit.load.child import LoadProcess, LoadProcessDiedError
 from toolkit.load.files import ROWS
-from toolkit.load.metrics import Window, figures
+from toolkit.load.metrics import Window, figures, measured
+from toolkit.load.observer import Observer
 from toolkit.load.orders import longest_s, order
 from toolkit.load.progress import OnProgress, Tracker
 from toolkit.load.rows import Row, append_rows, merge_rows
@@ -44,6 +45,7 @@ class Run:
     levels: list[Level]
     stopped_early: str | None = None
     interrupted: bool = False
+    observer: Observer | None = None
 
 
 def run_level(work: Run, child: LoadProcess, load: LoadLevel) -> None:
@@ -121,16 +123,29 @@ def _record(work: Run, number: int, load: LoadLevel, window: Window) -> None:
     if found["slo_met"] is not None and found["failed"] > work.spec.max_failed_share * found["requests"]:
         found["slo_met"] = False
     asked = {prompt.id: prompt.asked_input_tokens for prompt in work.target.prompts}
+    beside = _beside(work, rows, found)
+    if beside and beside["server"] is not None and beside["server"].restarts:
+        window = replace(window, restarted=True)
     verdict = judge(Evidence(rows, found, load, window, work.slo, asked))
     work.levels.append(
         Level(
             **found,
+            **beside,
             valid=verdict.why_invalid is None,
             why_invalid=verdict.why_invalid,
             broken_rules=verdict.broken,
             notes=verdict.notes,
         )
     )
+
+
+def _beside(work: Run, rows: list[Row], found: dict[str, Any]) -> dict[str, Any]:
+    """What was seen of the server while the level was measured."""
+    counted = measured(rows)
+    if work.observer is None or not counted:
+        return {}
+    begin_s, end_s = min(row.sent_s for row in counted), max(row.end_s for row in counted)
+    return work.observer.level(begin_s, end_s, found["input_tokens"] + found["output_tokens"], found["output_tokens"])
 
 
 def _why_nothing_works(work: Run, rows: list[Row]) -> str:

@@ -13,6 +13,7 @@ from toolkit.load.child import LoadProcess, LoadProcessDiedError
 from toolkit.load.environment import environment
 from toolkit.load.files import open_folder, write_result
 from toolkit.load.level import Restarts, Run, run_level
+from toolkit.load.observer import Observer
 from toolkit.load.orders import child_spec, write_prompts
 from toolkit.load.progress import OnProgress, Progress
 from toolkit.load.prompts import bodies
@@ -46,11 +47,15 @@ def run(
     with tempfile.TemporaryDirectory(prefix="selfhost-bench-") as folder:
         work = Run(spec, target, slo, out, Path(folder), report, restarts or (lambda: None), [])
         try:
-            ended = _drive(work, epoch_ns)
+            with Observer(spec.endpoint, key, epoch_ns, spec.engine_pid) as work.observer:
+                ended = _drive(work, epoch_ns)
         except LoadProcessDiedError as error:
             if not work.levels:
                 raise
             work.stopped_early = error.message
+        finally:
+            if work.observer is not None:
+                work.observer.write(out)
     result = _result(work, ended)
     write_result(out, result)
     return result
@@ -62,15 +67,14 @@ def _drive(work: Run, epoch_ns: int) -> str:
     try:
         with LoadProcess(work.folder, child_spec(work.spec, work.folder, epoch_ns), work.spec.processes) as child:
             began = time.monotonic()
-            while not isinstance(load := _next(work, time.monotonic() - began), str):
+            while not (work.stopped_early or work.interrupted):
+                load = _next(work, time.monotonic() - began)
+                if isinstance(load, str):
+                    return load
                 run_level(work, child, load)
-                if work.stopped_early or work.interrupted:
-                    break
     except KeyboardInterrupt:
         work.interrupted = True
-    if work.interrupted:
-        return "it was interrupted"
-    return work.stopped_early or load
+    return "it was interrupted" if work.interrupted else work.stopped_early or ""
 
 
 def _next(work: Run, spent_s: float) -> LoadLevel | str:
@@ -111,7 +115,8 @@ def _best_under_slo(work: Run, search: Search | None) -> Level | None:
 
 def _result(work: Run, ended_because: str) -> BenchResult:
     spec, target = work.spec, work.target
-    client = {"prompt_lengths": target.calibration.basis, "request_fields": sorted(target.extra)}
+    client: dict[str, object] = {"prompt_lengths": target.calibration.basis, "request_fields": sorted(target.extra)}
+    client |= work.observer.facts if work.observer else {}
     search = _search(work, ended_because)
     return BenchResult(
         target=spec.target,

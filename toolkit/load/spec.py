@@ -161,6 +161,8 @@ class BenchSpec(Frozen):
     limits: TimeLimits = TimeLimits()
     command: str = ""
     label: str | None = None
+    engine_pid: int | None = None
+    """Leading process of the engine, when the supervisor knows it."""
     engine: dict[str, Any] = {}
     model_file: dict[str, Any] = {}
 

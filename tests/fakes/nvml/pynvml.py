@@ -1,9 +1,14 @@
-"""A fake NVML for a child process: put its folder on PYTHONPATH. Reads who holds memory from FAKE_NVML (JSON)."""
+"""A fake NVML for a child process: put its folder on PYTHONPATH. Reads who holds memory from FAKE_NVML (JSON).
+
+The one GPU draws FAKE_NVML_WATTS (100) all the time and is busy for three quarters of it. With FAKE_NVML_OLD it has
+no energy counter, like cards before Volta.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,5 +37,29 @@ def nvmlDeviceGetMemoryInfo(device: int) -> SimpleNamespace:
 
 def nvmlDeviceGetComputeRunningProcesses(device: int) -> list[SimpleNamespace]:
     """[[pid, bytes], …] as the file says now."""
-    held = json.loads(Path(os.environ["FAKE_NVML"]).read_text())
+    held = json.loads(Path(os.environ["FAKE_NVML"]).read_text()) if "FAKE_NVML" in os.environ else []
     return [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in held]
+
+
+def nvmlDeviceGetName(device: int) -> str:
+    return "Fake GPU"
+
+
+def nvmlDeviceGetPowerUsage(device: int) -> int:
+    """Milliwatts."""
+    return round(1000 * _watts())
+
+
+def nvmlDeviceGetTotalEnergyConsumption(device: int) -> int:
+    """Millijoules since an unknown start."""
+    if "FAKE_NVML_OLD" in os.environ:
+        raise NVMLError("Not Supported")
+    return round(1000 * _watts() * time.monotonic())
+
+
+def nvmlDeviceGetUtilizationRates(device: int) -> SimpleNamespace:
+    return SimpleNamespace(gpu=75, memory=40)
+
+
+def _watts() -> float:
+    return float(os.environ.get("FAKE_NVML_WATTS", "100"))
