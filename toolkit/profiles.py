@@ -4,7 +4,7 @@ Two folders of one layout are read, the shipped one and the user's (`paths.user_
 replaces the shipped one of the same name, or adds a new one::
 
     gpus/*.toml              tables [[gpu]]
-    prices/*.toml            tables [[gpu_price]], [[api_model]], [[vcpu_price]]
+    prices/*.toml            tables [[gpu_price]], [[api_model]], [[api_retirement]], [[vcpu_price]]
     licences/*.toml          tables [[licence]]
     models/NAME.toml         one record a file, facts first, `config` last
     workloads/NAME.toml      one record a file
@@ -30,7 +30,7 @@ from pydantic_core import ErrorDetails, to_json
 
 from toolkit import paths
 from toolkit.errors import InputError, ProfileError, UnknownNameError, fold, nearest
-from toolkit.types import ApiModel, Gpu, GpuPrice, Licence, ModelProfile, Sourced, VcpuPrice, Workload
+from toolkit.types import ApiModel, ApiRetirement, Gpu, GpuPrice, Licence, ModelProfile, Sourced, VcpuPrice, Workload
 
 MAX_BYTES = 2**20
 """A profile file is a few kB; a larger one is not a profile."""
@@ -67,8 +67,9 @@ WORKLOADS = _Kind("workloads", "workload", Workload)
 PRICES = _Kind("prices", "price", GpuPrice, "gpu_price")
 API_MODELS = _Kind("prices", "API model", ApiModel, "api_model")
 LICENCES = _Kind("licences", "licence", Licence, "licence")
+API_RETIREMENTS = _Kind("prices", "API model", ApiRetirement, "api_retirement")
 VCPU_PRICES = _Kind("prices", "machine price", VcpuPrice, "vcpu_price")
-KINDS: tuple[_Kind[Any], ...] = (GPUS, MODELS, WORKLOADS, PRICES, API_MODELS, VCPU_PRICES, LICENCES)
+KINDS: tuple[_Kind[Any], ...] = (GPUS, MODELS, WORKLOADS, PRICES, API_MODELS, API_RETIREMENTS, VCPU_PRICES, LICENCES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +144,11 @@ def gpu_prices_for(name: str) -> tuple[GpuPrice, ...]:
 def api_models() -> dict[str, ApiModel]:
     """Every hosted model that has a short name here. Raises ProfileError as `gpus` does."""
     return _every(API_MODELS)
+
+
+def api_retirements() -> dict[str, ApiRetirement]:
+    """The announced last day of hosted models, by ``provider:model``. Raises ProfileError as `gpus` does."""
+    return _every(API_RETIREMENTS)
 
 
 def licences() -> dict[str, Licence]:

@@ -5,12 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from toolkit.cost.api_prices import Request, listed, price_date, quote
+from toolkit.cost.api_prices import listed, price_date, quote
+from toolkit.cost.traffic import Request
 from toolkit.errors import InputError, UnknownNameError
 
 D = Decimal
 DAY = date(2026, 11, 23)
-THREE_TO_ONE = Request(750, 250)
+THREE_TO_ONE = (Request(750, 250),)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,8 @@ def test_list_price_of_300_million_tokens(name, usd_for_300m):
 
 def test_a_long_prompt_falls_into_its_tier():
     # gemini-1.5-flash doubles above 128k tokens of prompt: that is why one typical request is priced.
-    short = quote("gemini-1.5-flash", Request(1_000, 100), DAY).price
-    long = quote("gemini-1.5-flash", Request(200_000, 100), DAY).price
+    short = quote("gemini-1.5-flash", (Request(1_000, 100),), DAY).price
+    long = quote("gemini-1.5-flash", (Request(200_000, 100),), DAY).price
     assert long.usd_per_mtok_input == 2 * short.usd_per_mtok_input
 
 
@@ -67,8 +68,8 @@ def test_a_price_that_changes_with_the_hour_is_the_mean_of_the_day():
 
 def test_a_fee_per_request_is_in_the_price():
     # Perplexity sonar: $1 + $1 per million and a fee per request, so short requests cost more per token.
-    short = quote("perplexity:sonar", Request(75, 25), DAY).usd_per_mtok(D("0.75"))
-    long = quote("perplexity:sonar", Request(7500, 2500), DAY).usd_per_mtok(D("0.75"))
+    short = quote("perplexity:sonar", (Request(75, 25),), DAY).usd_per_mtok(D("0.75"))
+    long = quote("perplexity:sonar", (Request(7500, 2500),), DAY).usd_per_mtok(D("0.75"))
     assert short > 10 * long > 10
 
 

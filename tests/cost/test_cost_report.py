@@ -7,7 +7,9 @@ import pytest
 
 from tests.report.made import level_of, result_of, rows_of
 from toolkit.cost import goodput, machine_price, sources
-from toolkit.cost.report import DEFAULT_COMPARE, Load, People, Power, cost_report
+from toolkit.cost.report import DEFAULT_COMPARE, cost_report
+from toolkit.cost.scenario import Load, People, Power, Scenario
+from toolkit.cost.traffic import TYPICAL
 from toolkit.errors import DeclinedError, InputError, UnknownNameError
 from toolkit.types import GpuPrice, VcpuPrice
 
@@ -34,8 +36,8 @@ def test_the_published_example_through_the_whole_stage():
     price = machine_price.given(D("1.39"))
     people = People(D(20), D(24), D(8), D(50))
     names = ["gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b", "lowest:llama-3.3-70b"]
-    quotes = sources.quotes(names, speed.request, DAY)
-    report = cost_report(speed, price, quotes, load=Load(10_000_000), people=people)
+    quotes = sources.quotes(names, (speed.request,), DAY)
+    report = cost_report(speed, price, quotes, Scenario(Load(10_000_000), people=people))
 
     # 1.39 / 3.6 = 0.3861; (730 × 1.39 + 41.67 + 400) / 304.17 Mtok = 1,456.37 / 304.17 = 4.788
     assert float(report.usage_usd_per_mtok) == pytest.approx(0.386111, abs=1e-6)
@@ -146,7 +148,7 @@ def test_another_machines_price_is_not_guessed_from_this_one():
 
 def test_defaults_give_a_whole_report():
     speed = goodput.measured(bench())
-    quotes = sources.quotes(DEFAULT_COMPARE, speed.request, DAY)
+    quotes = sources.quotes(DEFAULT_COMPARE, (speed.request,), DAY)
     report = cost_report(speed, sources.price_of_machine(bench()), quotes)
     assert [a.name for a in report.alternatives] == list(DEFAULT_COMPARE)
     assert report.allocation_usd_per_mtok is None
@@ -159,8 +161,7 @@ def test_power_and_currency_and_their_arithmetic():
     report = cost_report(
         goodput.assumed(1000),
         machine_price.given(D("1.39")),
-        load=Load(1_000_000, D(1)),
-        power=Power(D(400), D("0.12"), D("1.3")),
+        scenario=Scenario(Load(1_000_000, D(1)), power=Power(D(400), D("0.12"), D("1.3"))),
     )
     assert report.joules_per_token == pytest.approx(0.4)
     assert float(report.energy_usd_per_mtok) == pytest.approx(0.017333, abs=1e-6)
@@ -170,23 +171,21 @@ def test_power_and_currency_and_their_arithmetic():
 def test_a_volume_that_needs_thousands_of_replicas_is_refused():
     # 10 tokens/s carry 864k a day; 10B a day need 11,575 of them.
     with pytest.raises(InputError, match=r"11,575 replicas"):
-        cost_report(goodput.assumed(10), machine_price.given(D(1)), load=Load(10_000_000_000, D(1)))
+        cost_report(goodput.assumed(10), machine_price.given(D(1)), scenario=Scenario(Load(10_000_000_000, D(1))))
 
 
 def test_every_short_name_has_a_price_and_a_date():
-    from toolkit.cost.api_prices import Request
-
-    prices = sources.priced_models(Request(), DAY)
+    prices = sources.priced_models(DAY)
     assert len(prices) >= 5
     for price in prices:
         assert price.usd_per_mtok_input > 0
         assert price.price_date
-        assert sources.quote(price.name, Request(), DAY).price.name == price.name
+        assert sources.quote(price.name, (TYPICAL,), DAY).price.name == price.name
 
 
 def test_unknown_short_names_get_short_names_back():
     with pytest.raises(UnknownNameError) as caught:
-        sources.quote("together:lama-3.3-70b", goodput.assumed(1).request, DAY)
+        sources.quote("together:lama-3.3-70b", (TYPICAL,), DAY)
     assert caught.value.nearest[0] == "together:llama-3.3-70b"
 
 
@@ -194,12 +193,12 @@ def test_forty_alternatives_take_less_than_half_a_second():
     import time
 
     speed = goodput.assumed(1000)
-    names = [p.name for p in sources.priced_models(speed.request, DAY)]
+    names = [p.name for p in sources.priced_models(DAY)]
     from toolkit.cost.api_prices import listed
 
     names += [p.name for p in listed(DAY, "openrouter:")][: 40 - len(names)]
     assert len(names) == 40
     start = time.perf_counter()
-    report = cost_report(speed, machine_price.given(D("1.39")), sources.quotes(names, speed.request, DAY))
+    report = cost_report(speed, machine_price.given(D("1.39")), sources.quotes(names, (speed.request,), DAY))
     assert len(report.alternatives) == 40
     assert time.perf_counter() - start < 0.5

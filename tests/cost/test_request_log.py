@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.cost.request_log import peak_of
+from toolkit.cost.request_log import read
 from toolkit.errors import InputError
 
 
@@ -17,24 +17,24 @@ def day(busiest=9, others=1):
 
 
 def test_requests_of_a_day_by_hand():
-    found = peak_of(["timestamp\n", *(f"{t}\n" for t in day())])
+    found = read(["timestamp\n", *(f"{t}\n" for t in day())])
     # 23 hours of 1 and one of 9: mean 32 / 24 = 1.333, peak 9 → 6.75
-    assert (found.ratio, found.requests, found.hours, found.by) == (Decimal("6.75"), 32, 24, "requests")
+    assert (found.peak, found.requests, found.hours, found.by) == (Decimal("6.75"), 32, 24, "requests")
 
 
 def test_tokens_weigh_where_every_row_has_them():
     rows = [json.dumps({"at": t, "input_tokens": 90, "output_tokens": 910 if "T14" in t else 10}) for t in day(1)]
-    found = peak_of(rows)
+    found = read(rows)
     # 23 × 100 and 1,000: mean 3,300 / 24 = 137.5 → 7.27
-    assert (found.by, round(found.ratio, 2)) == ("tokens", Decimal("7.27"))
-    assert peak_of([*rows, json.dumps({"at": day()[0]})]).by == "requests"
+    assert (found.by, round(found.peak, 2)) == ("tokens", Decimal("7.27"))
+    assert read([*rows, json.dumps({"at": day()[0]})]).by == "requests"
 
 
 def test_unix_seconds_and_milliseconds_are_the_same_hours():
     seconds = [json.dumps({"time": 1_700_000_000 + 3600 * h}) for h in range(48)]
     millis = [json.dumps({"time": 1000 * (1_700_000_000 + 3600 * h)}) for h in range(48)]
-    assert peak_of(seconds) == peak_of(millis)
-    assert peak_of(seconds).ratio == 1
+    assert read(seconds) == read(millis)
+    assert read(seconds).peak == 1
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_unix_seconds_and_milliseconds_are_the_same_hours():
 )
 def test_a_log_that_is_none(lines, message):
     with pytest.raises(InputError, match=message):
-        peak_of(lines)
+        read(lines)
 
 
 @given(st.lists(st.integers(0, 24 * 3600 * 7), min_size=1, max_size=200))
 def test_a_peak_is_at_least_the_mean(times):
     rows = [json.dumps({"at": t}) for t in [0, *times, 24 * 3600 * 7]]
-    found = peak_of(rows)
-    assert 1 <= found.ratio <= found.hours
+    found = read(rows)
+    assert 1 <= found.peak <= found.hours

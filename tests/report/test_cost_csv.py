@@ -6,14 +6,17 @@ from datetime import date
 from decimal import Decimal
 
 from toolkit.cost import goodput, machine_price, sources
-from toolkit.cost.report import Load, cost_report
+from toolkit.cost.report import cost_report
+from toolkit.cost.scenario import Load, Scenario
 from toolkit.report.cost_csv import cost_csv
 
 
 def rows_of(volume, **changes):
     speed = goodput.assumed(1000)
-    quotes = sources.quotes(["gpt-4o", "lowest:llama-3.3-70b"], speed.request, date(2026, 11, 23))
-    report = cost_report(speed, machine_price.given(Decimal("1.39")), quotes, load=Load(volume, Decimal(1)))
+    quotes = sources.quotes(["gpt-4o", "lowest:llama-3.3-70b"], (speed.request,), date(2026, 11, 23))
+    report = cost_report(
+        speed, machine_price.given(Decimal("1.39")), quotes, scenario=Scenario(load=Load(volume, Decimal(1)))
+    )
     return list(csv.DictReader(io.StringIO(cost_csv(report.model_copy(update=changes)))))
 
 

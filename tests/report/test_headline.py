@@ -6,7 +6,8 @@ import pytest
 
 from tests.report.made import level_of, result_of, rows_of
 from toolkit.cost import goodput, machine_price
-from toolkit.cost.report import Load, cost_report
+from toolkit.cost.report import cost_report
+from toolkit.cost.scenario import Load, Scenario
 from toolkit.report.headline import cost_sentences, figures, headline, limit_words, remarks, verdicts
 
 ROWS = rows_of((1,), seconds=4)
@@ -84,14 +85,18 @@ def test_failures_are_named():
 
 
 def test_cost_in_words():
-    told = cost_report(goodput.assumed(1000), machine_price.given(Decimal("1.39"), 2), load=Load(10_000_000))
+    told = cost_report(
+        goodput.assumed(1000), machine_price.given(Decimal("1.39"), 2), scenario=Scenario(load=Load(10_000_000))
+    )
     assert cost_sentences(told) == [
         "$0.772 per million tokens when busy all day: 2 × $1.39/h (priced), 1,000 tokens/s (assumed).",
         "$6.67 per million at 10M a day: $2,029.40 a month for 1 replica used to 12 %.",
         "Four times in five it stays at $6.67 per million (10,000 draws).",
     ]
     # 30M a day at three times the mean is 1.04 replicas: a little faster and one would do
-    tight = cost_report(goodput.assumed(1000), machine_price.given(Decimal("1.39")), load=Load(30_000_000))
+    tight = cost_report(
+        goodput.assumed(1000), machine_price.given(Decimal("1.39")), scenario=Scenario(load=Load(30_000_000))
+    )
     assert "between $1.11 and $3.34 per million" in cost_sentences(tight)[2]  # one or three times 1,014.70 / 912.5
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.report.made import result_of, rows_of
 from toolkit.cost import goodput, machine_price, sources
-from toolkit.cost.report import Load, cost_report
+from toolkit.cost.report import cost_report
+from toolkit.cost.scenario import Load, Scenario
 from toolkit.report.write import write_bench_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -51,9 +52,9 @@ def page(tmp_path_factory):
     result = result_of(rows, USERS)
     speed = goodput.measured(result)
     quotes = sources.quotes(
-        ["gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b"], speed.request, date(2026, 11, 23)
+        ["gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b"], (speed.request,), date(2026, 11, 23)
     )
-    cost = cost_report(speed, machine_price.given(Decimal("1.39")), quotes, load=Load(10_000_000))
+    cost = cost_report(speed, machine_price.given(Decimal("1.39")), quotes, scenario=Scenario(load=Load(10_000_000)))
     long = cost.alternatives[0].model_copy(update={"name": LONG, "matched_model": LONG})
     cost = cost.model_copy(update={"alternatives": (*cost.alternatives, long)})
     return write_bench_report(tmp_path_factory.mktemp("page"), result, rows, cost)

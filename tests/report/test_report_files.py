@@ -10,7 +10,8 @@ import pytest
 
 from tests.report.made import level_of, result_of, rows_of
 from toolkit.cost import goodput, machine_price, sources
-from toolkit.cost.report import Load, cost_report
+from toolkit.cost.report import cost_report
+from toolkit.cost.scenario import Load, Scenario
 from toolkit.errors import EnvironmentFailedError
 from toolkit.report import tables
 from toolkit.report.html import bench_page, cost_page
@@ -26,8 +27,8 @@ VOID = {"meta", "img", "br", "link", "input"}
 
 def cost_of(result, **load):
     speed = goodput.measured(result)
-    quotes = sources.quotes(["gpt-4o", "together:llama-3.3-70b"], speed.request, date(2026, 11, 23))
-    return cost_report(speed, machine_price.given(Decimal("1.39")), quotes, load=Load(**load))
+    quotes = sources.quotes(["gpt-4o", "together:llama-3.3-70b"], (speed.request,), date(2026, 11, 23))
+    return cost_report(speed, machine_price.given(Decimal("1.39")), quotes, scenario=Scenario(load=Load(**load)))
 
 
 class Page(HTMLParser):

@@ -159,9 +159,9 @@ def _rate(api: Api) -> Any:
 
 def _listed(name: str, today: date) -> Api:
     from toolkit.cost import sources
-    from toolkit.cost.api_prices import Request
+    from toolkit.cost.traffic import Request
     from toolkit.cost.goodput import TYPICAL_INPUT_SHARE
     from toolkit.decide.money import Api
 
-    quote = sources.quote(name, Request(), today)
+    quote = sources.quote(name, (Request(),), today)
     return Api(name, quote.usd_per_mtok(TYPICAL_INPUT_SHARE), quote.price.price_date, quote.price.deprecated)

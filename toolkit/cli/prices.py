@@ -51,14 +51,14 @@ def prices(
 def _everything(today: date) -> tuple[list[GpuPriceAge], list[ApiPrice]]:
     """Every rent, and the APIs that have a short name or are compared with by default."""
     from toolkit import profiles
-    from toolkit.cost.api_prices import Request
+    from toolkit.cost.traffic import Request
     from toolkit.cost.report import DEFAULT_COMPARE
     from toolkit.cost.sources import priced_models, quotes
 
-    short = priced_models(Request(), today)
+    short = priced_models(today)
     known = {price.name for price in short}
     wanted = [name for name in DEFAULT_COMPARE if name not in known]
-    usual = [quote.price for quote in quotes(wanted, Request(), today)]
+    usual = [quote.price for quote in quotes(wanted, (Request(),), today)]
     return [_aged(price, today) for price in profiles.gpu_prices()], usual + short
 
 
@@ -73,7 +73,7 @@ def _matching(name: str, today: date) -> tuple[list[GpuPriceAge], list[ApiPrice]
         rents = list(profiles.gpu_prices_for(name))
     except InputError:  # no device, or several: whatever holds the text
         rents = [p for p in profiles.gpu_prices() if fold(name) in fold(p.gpu) or fold(name) == fold(p.provider)]
-    short = [p for p in priced_models(api_prices.Request(), today) if fold(name) in fold(p.name)]
+    short = [p for p in priced_models(today) if fold(name) in fold(p.name)]
     apis = short + list(api_prices.listed(today, name))
     if not rents and not apis:
         known = [*profiles.gpus(), *api_prices.provider_ids(), *api_prices.known_names()]

@@ -230,7 +230,7 @@ def _cost(say: _Stages, result: BenchResult, gpu_price: str | None, out: Path) -
     price = (
         machine_price.given(parse_usd_per_hour(gpu_price), 1) if gpu_price else sources.price_of_machine(result, None)
     )
-    report = cost_report(speed, price, sources.quotes(DEFAULT_COMPARE, speed.request, date.today()))
+    report = cost_report(speed, price, sources.quotes(DEFAULT_COMPARE, (speed.request,), date.today()))
     _save(out / "cost.json", report)
     say.stage(f"${report.usage_usd_per_mtok:.2f} per million tokens at ${report.usd_per_gpu_hour:.2f}/h")
     return report

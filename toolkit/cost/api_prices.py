@@ -1,13 +1,14 @@
 """API list prices: the edge to the `genai-prices` package, which works offline on the data it ships.
 
-One *typical request* is priced and scaled, never a month in one call: a 300M-token call would fall into the
-long-context tiers. A name is matched exactly first; a looser match is shown by its matched id. The package's
-version is the date of its prices.
+*Typical requests* are priced and scaled, never a month in one call: a 300M-token call would fall into the
+long-context tiers. A name is matched exactly first; a looser match is shown by its matched id. ``NAME@batch``,
+``NAME@flex``… is the price of another kind of processing: one that a model does not have is refused, where the
+package would give its standard price. The package's version is the date of its prices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -15,49 +16,53 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from toolkit.cost.formulas import MTOK
+from toolkit.cost.traffic import STANDARD, TYPICAL, Request, Terms, mean_request
 from toolkit.errors import InputError, UnknownNameError, fold
 from toolkit.types import ApiPrice
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
 
-
-@dataclass(frozen=True)
-class Request:
-    """A typical request in tokens. It decides which long-context tier applies."""
-
-    input_tokens: int = 750
-    output_tokens: int = 250
-
-    @property
-    def tokens(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
+BATCH = "batch"
+ORDINARY = "default"
+"""How the package names the ordinary price among the others."""
 
 
 @dataclass(frozen=True)
 class Quote:
-    """An API's price for one kind of request: dollars per million of each kind, and per request if it has one."""
+    """An API's price: dollars per million of each kind of token, per request if it has one, and the terms of use."""
 
     price: ApiPrice
     usd_per_request: Decimal = Decimal(0)
-    request: Request = Request()
+    request: Request = TYPICAL
+    terms: Terms = STANDARD
 
     def usd_per_mtok(self, input_share: Decimal) -> Decimal:
-        """Dollars per million tokens when that share of them is input."""
-        mix = input_share * self.price.usd_per_mtok_input + (1 - input_share) * self.price.usd_per_mtok_output
-        return mix + self.usd_per_request / self.request.tokens * MTOK
+        """Dollars per million tokens when that share of them is input, cached and retried as the terms say."""
+        price, cached = self.price, self.terms.cached_share
+        read = price.usd_per_mtok_input if price.usd_per_mtok_cached is None else price.usd_per_mtok_cached
+        into = (1 - cached) * price.usd_per_mtok_input + cached * read
+        mix = input_share * into + (1 - input_share) * price.usd_per_mtok_output
+        return (mix + self.usd_per_request / self.request.tokens * MTOK) * (1 + self.terms.retried_share)
 
 
-def quote(ref: str, request: Request, on: date) -> Quote:
-    """The list price of ``ref`` (``gpt-4o`` or ``provider:model``) for that request on that day.
+def quote(ref: str, requests: Sequence[Request], on: date, terms: Terms = STANDARD) -> Quote:
+    """The list price of ``ref`` (``gpt-4o``, ``provider:model``, ``gpt-4o@batch``) for those requests on that day.
 
     Raises:
-        UnknownNameError: no such provider or model; carries the nearest names.
+        UnknownNameError: no such provider, model or kind of processing; carries the nearest names.
         InputError: several providers have it, or it has no price per token.
     """
-    provider, model = _find(ref.strip())
-    return _priced(ref.strip(), provider, model, request, on)
+    ref = ref.strip()
+    name, variant = split_variant(ref)
+    provider, model = _find(name)
+    return _priced(ref, name, provider, model, requests, on, terms, variant)
+
+
+def split_variant(ref: str) -> tuple[str, str | None]:
+    """``gpt-4o@batch`` → (``gpt-4o``, ``batch``); an ``@`` with a date or a version belongs to the name."""
+    name, at, variant = ref.rpartition("@")
+    return (name.strip(), variant.strip().lower()) if at and variant.strip().isalpha() else (ref, None)
 
 
 def listed(on: date, containing: str) -> Iterator[ApiPrice]:
@@ -67,7 +72,7 @@ def listed(on: date, containing: str) -> Iterator[ApiPrice]:
         for model in provider.models:
             if wanted in fold(f"{provider.id}:{model.id}"):
                 try:
-                    yield _priced(f"{provider.id}:{model.id}", provider, model, Request(), on).price
+                    yield _listed(provider, model, on)
                 except InputError:
                     continue  # no price per token: an image or speech model
 
@@ -133,28 +138,102 @@ def _anywhere(ref: str) -> tuple[Provider, ModelInfo]:
     raise UnknownNameError("API model", ref, known_names(), "`selfhost prices NAME` searches them.")
 
 
-def _priced(ref: str, provider: Provider, model: ModelInfo, request: Request, on: date) -> Quote:
-    rates = [_rates(provider, model, request, at) for at in _hours(model, on)]
-    usd_in, usd_out, usd_request = (sum(column, Decimal(0)) / len(rates) for column in zip(*rates, strict=True))
-    notes = []
-    if fold(ref) not in (fold(model.id), fold(f"{provider.id}:{model.id}")):
-        notes.append(f"{ref} was matched to {provider.id}:{model.id}")
-    if len(rates) > 1:
-        notes.append("the price changes with the hour: mean over a day")
-    if usd_request:
-        notes.append(f"with ${usd_request:.4g} per request of {request.tokens:,} tokens")
+def _listed(provider: Provider, model: ModelInfo, on: date) -> ApiPrice:
+    name = f"{provider.id}:{model.id}"
+    return _priced(name, name, provider, model, (TYPICAL,), on, STANDARD, None).price
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """Dollars per million new input, cached input and output tokens, and per request beyond that."""
+
+    new: Decimal
+    cached: Decimal
+    out: Decimal
+    per_request: Decimal
+
+
+def _priced(
+    ref: str,
+    name: str,
+    provider: Provider,
+    model: ModelInfo,
+    requests: Sequence[Request],
+    on: date,
+    terms: Terms,
+    variant: str | None,
+) -> Quote:
+    moments = _hours(model, on)
+    context = _context(provider, model, variant or (BATCH if terms.batch else ORDINARY), moments[0], variant is None)
+    rates = [_rates(provider, model, requests, at, context) for at in moments]
+    new, cached, out, per_request = (
+        sum((getattr(r, kind) for r in rates), Decimal(0)) / len(rates)
+        for kind in ("new", "cached", "out", "per_request")
+    )
+    mean = mean_request(requests)
+    has_cache = model.get_prices(moments[0], context).cache_read_mtok is not None
     price = ApiPrice(
         name=ref,
         provider=provider.id,
         model=model.id,
-        usd_per_mtok_input=usd_in,
-        usd_per_mtok_output=usd_out,
+        usd_per_mtok_input=new,
+        usd_per_mtok_output=out,
+        usd_per_mtok_cached=cached if has_cache else None,
+        terms=next(iter(context.values())) if context else None,
         price_date=price_date(),
         source=(provider.pricing_urls or ["genai-prices"])[0],
         deprecated=bool(model.deprecated),
-        note="; ".join(notes) or None,
     )
-    return Quote(price, usd_request, request)
+    notes = list(_remarks(price, name, len(moments), per_request, mean, terms))
+    return Quote(price.model_copy(update={"note": "; ".join(notes) or None}), per_request, mean, terms)
+
+
+def _remarks(
+    price: ApiPrice, name: str, moments: int, per_request: Decimal, mean: Request, terms: Terms
+) -> Iterator[str]:
+    """What a reader must know beside the figure."""
+    if fold(name) not in (fold(price.model), fold(f"{price.provider}:{price.model}")):
+        yield f"{name} was matched to {price.provider}:{price.model}"
+    if moments > 1:
+        yield "the price changes with the hour: mean over a day"
+    if per_request:
+        yield f"with ${per_request:.4g} per request of {mean.tokens:,} tokens"
+    yield from remarks_on_terms(price, terms)
+
+
+def remarks_on_terms(price: ApiPrice, terms: Terms) -> Iterator[str]:
+    """Where the terms asked for have no price of their own, and what was taken instead."""
+    if terms.batch and price.terms is None:
+        yield "no batch price is listed: this is the standard one"
+    if terms.cached_share:
+        told = "no cached price is listed: cached tokens are priced as new ones"
+        yield (
+            told
+            if price.usd_per_mtok_cached is None
+            else f"{float(terms.cached_share) * 100:.3g} % of the input cached"
+        )
+    if terms.retried_share:
+        yield f"{float(terms.retried_share) * 100:.3g} % of the requests paid twice"
+
+
+def _context(provider: Provider, model: ModelInfo, wanted: str, at: datetime, lenient: bool) -> dict[str, str]:
+    """The package's price context of a kind of processing; empty for the standard price.
+
+    ``lenient``: asked for all models together, so one that has no such price keeps its standard one.
+    """
+    known = {
+        value: {key: value}
+        for variant in model.price_variants or ()
+        if variant.constraint is None or variant.constraint.active(at)
+        for key, value in variant.when.items()
+        if value != ORDINARY
+    }
+    if wanted in known:
+        return known[wanted]
+    if lenient or wanted == ORDINARY:
+        return {}
+    has = f"It has {', '.join(known)}." if known else "It has only its standard price."
+    raise UnknownNameError(f"kind of processing of {provider.id}:{model.id} on {at:%Y-%m-%d},", wanted, known, has)
 
 
 def _hours(model: ModelInfo, on: date) -> list[datetime]:
@@ -166,21 +245,38 @@ def _hours(model: ModelInfo, on: date) -> list[datetime]:
     return [datetime.combine(on, time(hour), UTC) for hour in (range(24) if hourly else (12,))]
 
 
-def _rates(provider: Provider, model: ModelInfo, request: Request, at: datetime) -> tuple[Decimal, Decimal, Decimal]:
-    """Dollars per million input tokens, per million output tokens, and per request."""
-    from genai_prices.types import Usage
-
-    prices: Any = model.get_prices(at)
+def _rates(
+    provider: Provider, model: ModelInfo, requests: Sequence[Request], at: datetime, context: dict[str, str]
+) -> _Rates:
+    """Rates over the classes of requests, each weighed by its tokens."""
+    prices: Any = model.get_prices(at, context)
     if prices.input_mtok is None or prices.output_mtok is None:
         raise InputError(
             f"{provider.id}:{model.id} has no list price per input and output token",
             "Name a chat model with a price; `selfhost prices NAME` searches them.",
         )
-    counted = Request(max(1, request.input_tokens), max(1, request.output_tokens))
-    usage = Usage(input_tokens=counted.input_tokens, output_tokens=counted.output_tokens)
-    paid = model.calc_price(usage, provider, genai_request_timestamp=at)
-    return (
-        paid.input_price / counted.input_tokens * MTOK,
-        paid.output_price / counted.output_tokens * MTOK,
-        paid.total_price - paid.input_price - paid.output_price,
+    sums = {"new": Decimal(0), "cached": Decimal(0), "out": Decimal(0), "per_request": Decimal(0)}
+    into = sent = weight = Decimal(0)
+    for request in requests:
+        a, b = max(1, request.input_tokens), max(1, request.output_tokens)
+        fresh, read = (_paid(model, provider, a, cached, b, at, context) for cached in (0, a))
+        sums["new"] += request.weight * fresh.input_price
+        sums["cached"] += request.weight * read.input_price
+        sums["out"] += request.weight * fresh.output_price
+        sums["per_request"] += request.weight * (fresh.total_price - fresh.input_price - fresh.output_price)
+        into, sent, weight = into + request.weight * a, sent + request.weight * b, weight + request.weight
+    return _Rates(
+        new=sums["new"] / into * MTOK,
+        cached=sums["cached"] / into * MTOK,
+        out=sums["out"] / sent * MTOK,
+        per_request=sums["per_request"] / weight,
     )
+
+
+def _paid(
+    model: ModelInfo, provider: Provider, into: int, cached: int, out: int, at: datetime, context: dict[str, str]
+) -> Any:
+    from genai_prices.types import Usage
+
+    usage = Usage(input_tokens=into, cache_read_tokens=cached, output_tokens=out)
+    return model.calc_price(usage, provider, genai_request_timestamp=at, price_context=context or None)

@@ -1,8 +1,8 @@
 """Break-even is a staircase: replicas come in whole numbers, so self-hosting wins on intervals of volume.
 
-With n serving replicas the month costs F(n) = (n + spare)·c + H whatever the volume up to n·k tokens per day; an
-API costs a·V. On each stair self-hosting wins where V > F(n)/a, and a stair may lose at its start and win at its
-end.
+With n serving replicas the month costs F(n) = (n + spare)·c + H whatever the volume up to n·k tokens per day, and
+e·V where something is paid by the token (egress); an API costs a·V. On each stair self-hosting wins where
+V > F(n)/(a − e), and a stair may lose at its start and win at its end.
 """
 
 from __future__ import annotations
@@ -39,19 +39,21 @@ def search_limit(hosting: Hosting) -> int:
 def break_even(hosting: Hosting, api_usd_per_mtok: Decimal) -> BreakEven:
     """Every volume up to the limit at which self-hosting costs less than the API."""
     limit = search_limit(hosting)
-    wins = tuple(_intervals(hosting, api_usd_per_mtok, limit)) if api_usd_per_mtok > 0 else ()
+    saved = api_usd_per_mtok - hosting.other_usd_per_mtok
+    wins = tuple(_intervals(hosting, saved, limit)) if saved > 0 else ()
     needed = month(hosting, wins[0][0]).utilisation if wins else None
     return BreakEven(_open_end(wins, limit), limit, needed)
 
 
-def _intervals(hosting: Hosting, api_usd_per_mtok: Decimal, limit: int) -> list[tuple[int, int]]:
-    """Winning whole volumes stair by stair, neighbours joined."""
+def _intervals(hosting: Hosting, saved_usd_per_mtok: Decimal, limit: int) -> list[tuple[int, int]]:
+    """Winning whole volumes stair by stair, neighbours joined; ``saved`` is the API's price less what a token adds."""
     found: list[tuple[int, int]] = []
-    for n in range(1, math.ceil(limit / hosting.capacity_tokens_per_day) + 1):
-        fixed = (n + hosting.spare) * hosting.usd_per_replica_month + hosting.people_usd_per_month
-        equal = fixed / api_usd_per_mtok * MTOK / DAYS_PER_MONTH
-        start = max(math.floor(equal), math.floor((n - 1) * hosting.capacity_tokens_per_day)) + 1
-        end = min(math.floor(n * hosting.capacity_tokens_per_day), limit)
+    each, capacity = hosting.usd_per_replica_month, hosting.capacity_tokens_per_day
+    for n in range(1, math.ceil(limit / capacity) + 1):
+        fixed = (n + hosting.spare) * each + hosting.fixed_usd_per_month
+        equal = fixed / saved_usd_per_mtok * MTOK / DAYS_PER_MONTH
+        start = max(math.floor(equal), math.floor((n - 1) * capacity)) + 1
+        end = min(math.floor(n * capacity), limit)
         if start > end:
             continue
         if found and start == found[-1][1] + 1:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 HOURS_PER_MONTH = Decimal(730)
+HOURS_PER_YEAR = HOURS_PER_MONTH * 12
 DAYS_PER_MONTH = HOURS_PER_MONTH / 24
 SECONDS_PER_DAY = 86_400
 SECONDS_PER_HOUR = 3_600
@@ -21,9 +22,9 @@ class Hosting:
     """What self-hosting is made of, before a volume is known.
 
     ``goodput_tok_s`` is what one replica serves within its service level; a replica is ``gpus`` devices at
-    ``usd_per_gpu_hour``. ``peak_ratio`` is peak load over mean load; ``spare`` replicas stand by.
-    ``power_usd_per_replica_month`` is electricity where it is not in the price; ``people_usd_per_month`` does
-    not grow with the replicas.
+    ``usd_per_gpu_hour``, open for ``open_hours`` of the month and paid for ``paid_hours``. ``peak_ratio`` is peak
+    load over the mean of all hours; ``spare`` replicas stand by. Money that grows with the replicas, with the tokens,
+    or with neither is kept apart.
     """
 
     goodput_tok_s: Decimal
@@ -32,29 +33,52 @@ class Hosting:
     peak_ratio: Decimal = Decimal(1)
     spare: int = 0
     people_usd_per_month: Decimal = Decimal(0)
+    on_call_usd_per_month: Decimal = Decimal(0)
     power_usd_per_replica_month: Decimal = Decimal(0)
+    other_usd_per_replica_month: Decimal = Decimal(0)
+    other_usd_per_month: Decimal = Decimal(0)
+    other_usd_per_mtok: Decimal = Decimal(0)
+    open_hours: Decimal = HOURS_PER_MONTH
+    paid_hours: Decimal = HOURS_PER_MONTH
+
+    @property
+    def compute_usd_per_replica_month(self) -> Decimal:
+        """The machine of one replica for the hours that are paid."""
+        return compute_usd_per_month(1, self.gpus, self.usd_per_gpu_hour, self.paid_hours)
 
     @property
     def usd_per_replica_month(self) -> Decimal:
-        """Machine and power of one replica for 730 hours."""
-        return compute_usd_per_month(1, self.gpus, self.usd_per_gpu_hour) + self.power_usd_per_replica_month
+        """Everything that one more replica adds."""
+        return self.compute_usd_per_replica_month + self.power_usd_per_replica_month + self.other_usd_per_replica_month
+
+    @property
+    def fixed_usd_per_month(self) -> Decimal:
+        """What neither replicas nor tokens move: people, and monthly amounts."""
+        return self.people_usd_per_month + self.on_call_usd_per_month + self.other_usd_per_month
+
+    @property
+    def peak_over_mean(self) -> Decimal:
+        """Peak load over the mean of all 730 hours: never below what the opening hours alone make of it."""
+        return max(self.peak_ratio, HOURS_PER_MONTH / self.open_hours)
 
     @property
     def capacity_tokens_per_day(self) -> Decimal:
-        """Daily volume one replica carries when the day has that peak: 86,400·g / peak ratio."""
-        return SECONDS_PER_DAY * self.goodput_tok_s / self.peak_ratio
+        """Daily volume one replica carries when the day has that peak: 86,400·g / peak over mean."""
+        return SECONDS_PER_DAY * self.goodput_tok_s / self.peak_over_mean
 
 
 @dataclass(frozen=True)
 class Month:
-    """One month of serving a volume: dollars by kind, replicas, and the share of capacity used (0…1)."""
+    """One month of serving a volume: dollars by kind, replicas, and the share of the open hours used (0…1)."""
 
     tokens_per_day: int
     replicas: int
     utilisation: Decimal
     compute_usd: Decimal
     people_usd: Decimal
+    power_usd: Decimal
     other_usd: Decimal
+    """All but machines and people, electricity among it."""
 
     @property
     def total_usd(self) -> Decimal:
@@ -67,16 +91,25 @@ class Month:
         return self.total_usd / mtok_per_month(self.tokens_per_day)
 
 
-def month(hosting: Hosting, tokens_per_day: int) -> Month:
-    """What a month costs at that volume: L = V/86,400, n = ⌈L·peak/g⌉ + spare, U = L/(n·g)."""
-    n = replicas(hosting, tokens_per_day)
+def month(hosting: Hosting, tokens_per_day: int, n: int | None = None) -> Month:
+    """What a month costs at that volume: L = V/86,400, n = ⌈L·peak/g⌉ + spare, U = L·730/(n·g·open hours).
+
+    ``n`` replicas where their number is given and not computed.
+    """
+    n = replicas(hosting, tokens_per_day) if n is None else n
+    used = mean_load_tok_s(tokens_per_day) * HOURS_PER_MONTH / hosting.open_hours
+    power = n * hosting.power_usd_per_replica_month
     return Month(
         tokens_per_day=tokens_per_day,
         replicas=n,
-        utilisation=mean_load_tok_s(tokens_per_day) / (n * hosting.goodput_tok_s),
-        compute_usd=compute_usd_per_month(n, hosting.gpus, hosting.usd_per_gpu_hour),
-        people_usd=hosting.people_usd_per_month,
-        other_usd=n * hosting.power_usd_per_replica_month,
+        utilisation=used / (n * hosting.goodput_tok_s),
+        compute_usd=n * hosting.compute_usd_per_replica_month,
+        people_usd=hosting.people_usd_per_month + hosting.on_call_usd_per_month,
+        power_usd=power,
+        other_usd=power
+        + n * hosting.other_usd_per_replica_month
+        + hosting.other_usd_per_month
+        + hosting.other_usd_per_mtok * mtok_per_month(tokens_per_day),
     )
 
 
@@ -95,16 +128,28 @@ def compute_usd_per_month(n: int, gpus: int, usd_per_gpu_hour: Decimal, hours: D
     return n * gpus * hours * usd_per_gpu_hour
 
 
+def spot_usd_per_hour(on_demand: Decimal, spot: Decimal, share: Decimal) -> Decimal:
+    """The mixed price when that share of the hours is spot: s·spot + (1 − s)·on demand."""
+    return share * spot + (1 - share) * on_demand
+
+
+def capex_usd_per_hour(usd: Decimal, residual: Decimal, years: Decimal, utilisation: Decimal) -> Decimal:
+    """Own hardware per hour it runs: price·(1 − residual)/(years·8760·utilisation); residual is what is left, 0…1."""
+    return usd * (1 - residual) / (years * HOURS_PER_YEAR * utilisation)
+
+
 def people_usd_per_month(
     setup_hours: Decimal, horizon_months: Decimal, upkeep_hours: Decimal, usd_per_hour: Decimal
 ) -> Decimal:
-    """H: the set-up spread over the horizon, plus the hours of every month."""
+    """H without on-call pay: the set-up spread over the horizon, plus the hours of every month."""
     return setup_hours * usd_per_hour / horizon_months + upkeep_hours * usd_per_hour
 
 
-def power_usd_per_month(watts: Decimal, usd_per_kwh: Decimal, pue: Decimal) -> Decimal:
-    """Electricity of one replica drawing ``watts`` all month; PUE is what the building adds (≥ 1)."""
-    return watts / 1000 * HOURS_PER_MONTH * usd_per_kwh * pue
+def power_usd_per_month(
+    watts: Decimal, usd_per_kwh: Decimal, pue: Decimal, hours: Decimal = HOURS_PER_MONTH
+) -> Decimal:
+    """Electricity of one replica drawing ``watts`` for those hours; PUE is what the building adds (≥ 1)."""
+    return watts / 1000 * hours * usd_per_kwh * pue
 
 
 def usage_usd_per_mtok(gpus: int, usd_per_gpu_hour: Decimal, goodput_tok_s: Decimal) -> Decimal:

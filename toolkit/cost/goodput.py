@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from statistics import median, quantiles
 
-from toolkit.cost.api_prices import Request
 from toolkit.cost.split import Split
+from toolkit.cost.traffic import Request
 from toolkit.errors import DeclinedError, InputError
 from toolkit.types import Basis, BenchResult, Level
 
@@ -28,6 +29,8 @@ class Goodput:
     model: str | None = None
     level: str | None = None
     notes: tuple[str, ...] = ()
+    spread: tuple[float, float, float, float, float] | None = None
+    """Least, quartiles and greatest of repeated runs, as factors of their median; None: measured once, or not."""
 
 
 def assumed(tok_s: float, input_share: Decimal | None = None) -> Goodput:
@@ -81,6 +84,40 @@ def stated(result: BenchResult, tok_s: float, input_share: Decimal | None = None
         input_share_basis="measured" if input_share is None else "assumed",
         request=request_of(round(tokens / max(1, level.completed)), share),
         model=result.model,
+    )
+
+
+def repeated(runs: Sequence[Goodput], input_share: Decimal | None = None) -> Goodput:
+    """The median of two or more runs of the same load, and how far apart they came out.
+
+    Raises:
+        InputError: fewer than two runs, or the same one twice would hide how they differ.
+    """
+    if len(runs) < 2:
+        raise InputError("one run is no repetition", "Measure the same load again.")
+    speeds = sorted(run.tok_s for run in runs)
+    middle = median(speeds)
+    lower, _, upper = quantiles(speeds, n=4, method="inclusive")
+    shares = sorted(run.input_share for run in runs)
+    share = median(shares) if input_share is None else input_share
+    tokens = sum(run.request.tokens for run in runs) // len(runs)
+    return Goodput(
+        tok_s=middle,
+        basis="measured",
+        how=f"median of {len(runs)} runs, {speeds[0]:,.4g} to {speeds[-1]:,.4g} tokens/s",
+        input_share=share,
+        input_share_basis="measured" if input_share is None else "assumed",
+        request=request_of(tokens, share),
+        model=runs[0].model,
+        level=runs[0].level,
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
+        spread=(
+            float(speeds[0] / middle),
+            float(lower / middle),
+            1.0,
+            float(upper / middle),
+            float(speeds[-1] / middle),
+        ),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Literal
 
+from toolkit.cost.formulas import HOURS_PER_MONTH, capex_usd_per_hour, spot_usd_per_hour
 from toolkit.errors import InputError
 from toolkit.types import Basis, GpuPrice, VcpuPrice
 
@@ -24,6 +25,7 @@ class MachinePrice:
     how: str
     spread: tuple[float, float, float, float, float] = (1, 1, 1, 1, 1)
     """Least, quartiles and greatest price over providers, as factors of the price taken; all 1 when it is certain."""
+    hardware: Literal["rented", "owned"] = "rented"
 
 
 def given(usd_per_gpu_hour: Decimal, gpus: int | None = None) -> MachinePrice:
@@ -32,11 +34,48 @@ def given(usd_per_gpu_hour: Decimal, gpus: int | None = None) -> MachinePrice:
     return MachinePrice(usd_per_gpu_hour, count, "priced", f"${usd_per_gpu_hour:.4g} per hour, given by you")
 
 
-def of_gpu(name: str, prices: Sequence[GpuPrice], gpus: int = 1) -> MachinePrice:
-    """The median on-demand rental of that GPU over providers; InputError when no dated price is known."""
-    rentals = [p for p in prices if p.gpu == name and p.kind == "on_demand"]
+def spot_mix(spot: MachinePrice, on_demand: MachinePrice | None, share: Decimal = Decimal(1)) -> MachinePrice:
+    """The price when that share (above 0, at most 1) of the hours is spot and the rest on demand.
+
+    Raises:
+        InputError: spot is not below on demand, or a share of the hours has no price.
+    """
+    if on_demand is None:
+        if share < 1:
+            raise InputError("a part of the hours is on demand, and its price is not known", GIVE_IT)
+        return replace(spot, how=f"spot, {spot.how}")
+    if spot.usd_per_gpu_hour >= on_demand.usd_per_gpu_hour:
+        raise InputError(
+            f"spot at ${spot.usd_per_gpu_hour:.4g} per hour is not below on demand at "
+            f"${on_demand.usd_per_gpu_hour:.4g}",
+            "Check which is which: the same machine is never dearer as spot.",
+        )
+    if share == 1:
+        return replace(spot, how=f"spot, {spot.how}")
+    mixed = spot_usd_per_hour(on_demand.usd_per_gpu_hour, spot.usd_per_gpu_hour, share)
+    how = f"{share:.0%} spot ({spot.how}), the rest on demand ({on_demand.how})"
+    return replace(on_demand, usd_per_gpu_hour=mixed, how=how)
+
+
+def owned(usd: Decimal, residual: Decimal, years: Decimal, paid_hours: Decimal, gpus: int = 1) -> MachinePrice:
+    """A device that was bought, per hour that it runs: idle hours are paid by those that are not.
+
+    ``usd`` is the price of one device with its share of the server; ``residual`` the share it is sold for at the end.
+    """
+    use = paid_hours / HOURS_PER_MONTH
+    how = f"${usd:,.2f} bought, {residual:.0%} left after {years:g} years"
+    how += f", running {use:.0%} of the hours" if use != 1 else ""
+    return MachinePrice(capex_usd_per_hour(usd, residual, years, use), gpus, "computed", how, hardware="owned")
+
+
+def of_gpu(
+    name: str, prices: Sequence[GpuPrice], gpus: int = 1, kind: Literal["on_demand", "spot"] = "on_demand"
+) -> MachinePrice:
+    """The median rental of that GPU over providers; InputError when no dated price is known."""
+    rentals = [p for p in prices if p.gpu == name and p.kind == kind]
+    words = kind.replace("_", "-")
     if not rentals:
-        raise InputError(f"no dated rental price is known for {name}", GIVE_IT)
+        raise InputError(f"no dated {words} rental price is known for {name}", GIVE_IT)
     by_provider: dict[str, list[Decimal]] = {}
     for p in rentals:
         by_provider.setdefault(p.provider, []).append(p.usd_per_hour)
@@ -45,7 +84,7 @@ def of_gpu(name: str, prices: Sequence[GpuPrice], gpus: int = 1) -> MachinePrice
     low, high = min(p.usd_per_hour for p in rentals), max(p.usd_per_hour for p in rentals)
     read = max(p.checked for p in rentals)
     spread = f", {low:.2f}–{high:.2f}" if low != high else ""
-    how = f"median on-demand rental of {name} over {_count(len(by_provider), 'provider')}{spread}, read {read}"
+    how = f"median {words} rental of {name} over {_count(len(by_provider), 'provider')}{spread}, read {read}"
     return MachinePrice(middle, gpus, "priced", how, _spread(by_price, middle))
 
 

@@ -53,6 +53,17 @@ def parse_usd_per_hour(text: str) -> Decimal:
     return usd
 
 
+def parse_usd(text: str) -> Decimal:
+    """Dollars from ``1600``, ``$1,600`` or ``25k``; above zero."""
+    match = re.match(rf"^\$?\s*{NUMBER}\s*([km]?)$", text.strip(), re.IGNORECASE)
+    if not match:
+        raise InputError(f"{text!r} is not a price in dollars", "Write it like 1600, $1,600 or 25k.")
+    usd = number(match[1]) * MULTIPLIER[match[2].lower()]
+    if not 0 < usd < 10**8:
+        raise InputError(f"a price of {text!r} is not above zero and below a hundred million")
+    return usd
+
+
 def parse_currency(text: str, today: date) -> Currency:
     """A second currency from ``INR=93`` (rate as of today) or ``INR=93@2026-06-24``: units for one dollar."""
     match = re.match(rf"^\s*([A-Za-z]{{3}})\s*=\s*{NUMBER}\s*(?:@\s*(\S+))?\s*$", text)

@@ -1,4 +1,4 @@
-"""How uneven the day is, from a log of requests: the busiest hour over the mean hour.
+"""How uneven the day is, from a log of requests: the busiest hour over the mean hour; and which requests come.
 
 A log is CSV with a header or one JSON object a line, with a time (`timestamp`, `time`, `at`, `created` or `sent`; ISO
 8601 or Unix seconds) and, where known, tokens (`tokens`, or `input_tokens` and `output_tokens`). With tokens on every
@@ -18,6 +18,7 @@ from itertools import chain
 from math import isfinite
 from typing import Any
 
+from toolkit.cost.traffic import Request
 from toolkit.errors import InputError
 
 TIMES = ("timestamp", "time", "at", "created", "sent")
@@ -31,23 +32,49 @@ MILLISECONDS = 1e11
 
 
 @dataclass(frozen=True)
-class Peak:
-    """Busiest hour over mean hour, and what it rests on."""
+class Log:
+    """Busiest hour over mean hour, what it rests on, and the classes of requests where every row has its tokens."""
 
-    ratio: Decimal
+    peak: Decimal
     requests: int
     hours: int
     by: str
+    classes: tuple[Request, ...] = ()
+    """By the length of the input, each class with the mean of its requests."""
 
 
-def peak_of(lines: Iterable[str]) -> Peak:
-    """The peak ratio of a log.
+class _Classes:
+    """Requests by the length of their input, doubling from class to class: long ones may cost more per token."""
+
+    def __init__(self) -> None:
+        self.sums: dict[int, list[int]] = {}
+        self.complete = True
+
+    def add(self, parts: tuple[int, int] | None) -> None:
+        if parts is None:
+            self.complete = False
+            return
+        found = self.sums.setdefault(parts[0].bit_length(), [0, 0, 0])
+        for i, amount in enumerate((1, *parts)):
+            found[i] += amount
+
+    def means(self) -> tuple[Request, ...]:
+        """Most frequent first; none when a row lacks its tokens."""
+        if not self.complete:
+            return ()
+        ranked = sorted(self.sums.values(), key=lambda sums: -sums[0])
+        return tuple(Request(round(into / n), round(out / n), Decimal(n)) for n, into, out in ranked if into + out)
+
+
+def read(lines: Iterable[str]) -> Log:
+    """What a log of requests tells.
 
     Raises:
         InputError: no rows, no time in a row, a time that is none, or less than a day.
     """
     by_request: Counter[int] = Counter()
     by_token: Counter[int] = Counter()
+    classes = _Classes()
     requests = weighed = 0
     for number, row in enumerate(_rows(lines), 1):
         if number > MAX_ROWS:
@@ -55,7 +82,8 @@ def peak_of(lines: Iterable[str]) -> Peak:
         hour = int(_seconds(row, number) // HOUR_S)
         tokens = _tokens(row, number)
         by_request[hour] += 1
-        by_token[hour] += tokens or 0
+        by_token[hour] += sum(tokens) if tokens else 0
+        classes.add((tokens[0], tokens[1]) if tokens and len(tokens) == 2 else None)
         requests, weighed = requests + 1, weighed + (tokens is not None)
     if not requests:
         raise InputError("the log has no rows", "Give CSV with a header, or one JSON object a line.")
@@ -64,7 +92,7 @@ def peak_of(lines: Iterable[str]) -> Peak:
         raise InputError(f"the log spans {hours:,} hours; a peak needs a day at least, and five years at most")
     counted, by = (by_token, "tokens") if weighed == requests and by_token.total() else (by_request, "requests")
     ratio = Decimal(max(counted.values())) * hours / counted.total()
-    return Peak(ratio, requests, hours, by)
+    return Log(ratio, requests, hours, by, classes.means())
 
 
 def _rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
@@ -109,19 +137,17 @@ def _iso(text: str, number: int) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _tokens(row: Mapping[str, Any], number: int) -> int | None:
-    """Input + output tokens; None where the row does not say both."""
-    parts = (
-        [row.get("tokens")]
-        if row.get("tokens") not in (None, "")
-        else [row.get("input_tokens"), row.get("output_tokens")]
-    )
+def _tokens(row: Mapping[str, Any], number: int) -> tuple[int, ...] | None:
+    """(input, output) tokens, or only their sum; None where the row does not say."""
+    parts = [row.get("input_tokens"), row.get("output_tokens")]
+    if any(part in (None, "") for part in parts):
+        parts = [row.get("tokens")]
     if any(part in (None, "") for part in parts):
         return None
     try:
-        counted = [int(float(str(part))) for part in parts]
+        counted = tuple(int(float(str(part))) for part in parts)
     except (ValueError, OverflowError):
         raise InputError(f"row {number} of the log: its tokens are not a number") from None
     if min(counted) < 0:
         raise InputError(f"row {number} of the log: its tokens are below zero")
-    return sum(counted)
+    return counted

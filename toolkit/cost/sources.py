@@ -2,50 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from urllib.parse import urlsplit
 
 from toolkit import profiles
 from toolkit.cost import api_prices, machine_price
-from toolkit.cost.api_prices import Quote, Request
+from toolkit.cost.api_prices import Quote
 from toolkit.cost.machine_price import GIVE_IT, MachinePrice
+from toolkit.cost.traffic import STANDARD, TYPICAL, Request, Terms, mean_request
 from toolkit.errors import InputError, UnknownNameError, fold
 from toolkit.types import ApiModel, ApiPrice, BenchResult
 
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
-def quotes(names: Sequence[str], request: Request, on: date) -> list[Quote]:
-    """List prices of those APIs for that request on that day, each once, in the order given.
+def quotes(
+    names: Sequence[str],
+    requests: Sequence[Request],
+    on: date,
+    terms: Terms = STANDARD,
+    book: Mapping[str, ApiModel] | None = None,
+) -> list[Quote]:
+    """List prices of those APIs for those requests on that day, each once, in the order given.
 
-    Raises as `quote` does.
+    ``book`` has prices of the user's own, by name; they go before ours and before the package's. Raises as `quote`
+    does.
     """
-    return [quote(name, request, on) for name in dict.fromkeys(names)]
+    return [quote(name, requests, on, terms, book) for name in dict.fromkeys(names)]
 
 
-def quote(name: str, request: Request, on: date) -> Quote:
-    """The list price of an API by a short name of ours, a bare model name, or ``provider:model``.
+def quote(
+    name: str,
+    requests: Sequence[Request],
+    on: date,
+    terms: Terms = STANDARD,
+    book: Mapping[str, ApiModel] | None = None,
+) -> Quote:
+    """The list price of an API by a short name of ours, a bare model name, or ``provider:model``, with ``@terms``.
 
     Raises:
-        UnknownNameError: no such provider or model; carries the nearest names, short ones among them.
+        UnknownNameError: no such provider, model or terms; carries the nearest names, short ones among them.
         InputError: several providers have it, or it has no price per token.
     """
-    short = {fold(s): model for model in profiles.api_models().values() for s in (model.name, *model.aliases)}
-    found = short.get(fold(name))
+    bare, variant = api_prices.split_variant(name.strip())
+    known = {**profiles.api_models(), **(book or {})}
+    short = {fold(s): model for model in known.values() for s in (model.name, *model.aliases)}
+    found = short.get(fold(bare))
     if found is not None:
-        return _of_record(found, request, on)
+        return _dated(_of_record(found, name.strip(), variant, requests, on, terms))
     try:
-        return api_prices.quote(name, request, on)
+        return _dated(api_prices.quote(name, requests, on, terms))
     except UnknownNameError as error:
-        ours = [model.name for model in profiles.api_models().values()]
-        raise UnknownNameError(error.what, name, [*ours, *api_prices.known_names()], error.advice) from None
+        if variant is not None and error.name == variant:
+            raise
+        raise UnknownNameError(error.what, bare, [*known, *api_prices.known_names()], error.advice) from None
 
 
-def priced_models(request: Request, on: date) -> list[ApiPrice]:
-    """The list price of every short name."""
-    return [_of_record(model, request, on).price for model in profiles.api_models().values()]
+def priced_models(on: date) -> list[ApiPrice]:
+    """The list price of every short name, for a typical request."""
+    return [
+        _dated(_of_record(model, model.name, None, (TYPICAL,), on, STANDARD)).price
+        for model in profiles.api_models().values()
+    ]
+
+
+def with_retirement(price: ApiPrice) -> ApiPrice:
+    """The same, with the day its provider switches it off where that was announced."""
+    known = profiles.api_retirements().get(f"{price.provider}:{price.model}")
+    if known is None or price.retires is not None:
+        return price
+    instead = f"; the provider recommends {known.replacement}" if known.replacement else ""
+    note = f"{price.note}{instead}" if price.note else instead.removeprefix("; ") or None
+    return price.model_copy(update={"retires": known.retires, "note": note})
 
 
 def price_of_machine(result: BenchResult, gpus: int | None = None) -> MachinePrice:
@@ -60,20 +91,38 @@ def price_of_machine(result: BenchResult, gpus: int | None = None) -> MachinePri
     return machine_price.of_machine(result.environment.machine, profiles.gpu_prices_for, profiles.vcpu_price, gpus)
 
 
-def _of_record(model: ApiModel, request: Request, on: date) -> Quote:
+def _dated(found: Quote) -> Quote:
+    return replace(found, price=with_retirement(found.price))
+
+
+def _of_record(
+    model: ApiModel, name: str, variant: str | None, requests: Sequence[Request], on: date, terms: Terms
+) -> Quote:
     if model.usd_per_mtok_input is None or model.usd_per_mtok_output is None:
-        found = api_prices.quote(f"{model.provider}:{model.model}", request, on)
-        named = found.price.model_copy(update={"name": model.name})
-        return Quote(named, found.usd_per_request, request)
+        ref = f"{model.provider}:{model.model}" + (f"@{variant}" if variant else "")
+        found = api_prices.quote(ref, requests, on, terms)
+        return replace(found, price=found.price.model_copy(update={"name": name}))
+    batch = variant == api_prices.BATCH or (variant is None and terms.batch)
+    into, out = model.usd_per_mtok_input_batch, model.usd_per_mtok_output_batch
+    has_batch = into is not None and out is not None
+    if variant and not (batch and has_batch):
+        has = [api_prices.BATCH] if has_batch else []
+        told = "It has batch." if has_batch else "It has only its standard price."
+        raise UnknownNameError(f"kind of processing of {model.name},", variant, has, told)
+    taken = (into, out) if batch and into is not None and out is not None else None
     price = ApiPrice(
-        name=model.name,
+        name=name,
         provider=model.provider,
         model=model.model,
-        usd_per_mtok_input=model.usd_per_mtok_input,
-        usd_per_mtok_output=model.usd_per_mtok_output,
+        usd_per_mtok_input=taken[0] if taken else model.usd_per_mtok_input,
+        usd_per_mtok_output=taken[1] if taken else model.usd_per_mtok_output,
+        usd_per_mtok_cached=model.usd_per_mtok_cached,
+        terms=api_prices.BATCH if taken else None,
         price_date=model.checked.isoformat(),
         source=model.source,
-        age_days=(on - model.checked).days,
-        note=model.note,
+        age_days=max(0, (on - model.checked).days),
+        retires=model.retires,
     )
-    return Quote(price, Decimal(0), request)
+    notes = [model.note, *api_prices.remarks_on_terms(price, terms)]
+    words = "; ".join(note for note in notes if note) or None
+    return Quote(price.model_copy(update={"note": words}), Decimal(0), mean_request(requests), terms)

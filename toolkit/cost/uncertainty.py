@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
-from toolkit.cost.formulas import DAYS_PER_MONTH, MTOK, SECONDS_PER_DAY, Hosting
+from toolkit.cost.formulas import HOURS_PER_MONTH, SECONDS_PER_DAY, Hosting, mtok_per_month
 from toolkit.cost.goodput import Goodput
 from toolkit.cost.machine_price import MachinePrice
 from toolkit.types import Basis, MoneyBand, Swing, Uncertainty
@@ -62,9 +62,8 @@ class Factors:
 
 def factors(goodput: Goodput, price: MachinePrice, peak_basis: Basis) -> Factors:
     """What is uncertain, by how each input is known."""
-    stated = goodput.basis == "assumed"
     return Factors(
-        Factor("speed", SPEED_STATED if stated else SPEED_MEASURED, "assumed", f"tokens/s are {goodput.basis}"),
+        _speed(goodput),
         Factor("machine price", price.spread, price.basis, price.how),
         Factor("people's hours", PEOPLE, "assumed", "estimated beforehand"),
         Factor(
@@ -76,6 +75,14 @@ def factors(goodput: Goodput, price: MachinePrice, peak_basis: Basis) -> Factors
     )
 
 
+def _speed(goodput: Goodput) -> Factor:
+    """From runs that were repeated where there are some, else as the speed is known."""
+    if goodput.spread is not None:
+        return Factor("speed", goodput.spread, "measured", goodput.how)
+    points = SPEED_STATED if goodput.basis == "assumed" else SPEED_MEASURED
+    return Factor("speed", points, "assumed", f"tokens/s are {goodput.basis}")
+
+
 def simulate(
     hosting: Hosting,
     tokens_per_day: int,
@@ -83,13 +90,17 @@ def simulate(
     api_usd_per_mtok: Sequence[Decimal],
     draws: int = DRAWS,
     seed: int = 0,
+    deployed: int | None = None,
 ) -> tuple[Uncertainty, list[float]]:
-    """Bands and tornado, and for each API the probability that self-hosting costs less. The same seed, the same."""
-    model = _Model.of(hosting, tokens_per_day)
+    """Bands and tornado, and for each API the probability that self-hosting costs less. The same seed, the same.
+
+    ``deployed`` replicas whatever the load; None: as many as it needs.
+    """
+    model = _Model.of(hosting, tokens_per_day, deployed)
     random = Random(seed).random
     quantiles = [f.quantile for f in (uncertain.speed, uncertain.price, uncertain.people, uncertain.peak)]
     drawn = sorted(model.usd_per_month(*(quantile(random()) for quantile in quantiles)) for _ in range(draws))
-    mtok = float(tokens_per_day * DAYS_PER_MONTH / MTOK)
+    mtok = float(mtok_per_month(tokens_per_day))
     cheaper = [_share_below(drawn, float(usd) * mtok) for usd in api_usd_per_mtok]
     return (
         Uncertainty(
@@ -110,29 +121,35 @@ class _Model:
     peak_tok_s: float
     goodput_tok_s: float
     compute_usd: float
-    power_usd: float
+    replica_usd: float
+    """What a replica costs besides its machine."""
     people_usd: float
+    other_usd: float
     spare: int
     flattest: float
-    """The least factor on the peak ratio: a peak is never below the mean."""
+    """The least factor on the peak ratio: a peak is never below the mean of the open hours."""
+    deployed: int | None = None
 
     @classmethod
-    def of(cls, hosting: Hosting, tokens_per_day: int) -> _Model:
+    def of(cls, hosting: Hosting, tokens_per_day: int, deployed: int | None) -> _Model:
+        by_token = hosting.other_usd_per_mtok * mtok_per_month(tokens_per_day)
         return cls(
-            peak_tok_s=float(Decimal(tokens_per_day) / SECONDS_PER_DAY * hosting.peak_ratio),
+            peak_tok_s=float(Decimal(tokens_per_day) / SECONDS_PER_DAY * hosting.peak_over_mean),
             goodput_tok_s=float(hosting.goodput_tok_s),
-            compute_usd=float(hosting.usd_per_replica_month - hosting.power_usd_per_replica_month),
-            power_usd=float(hosting.power_usd_per_replica_month),
+            compute_usd=float(hosting.compute_usd_per_replica_month),
+            replica_usd=float(hosting.usd_per_replica_month - hosting.compute_usd_per_replica_month),
             people_usd=float(hosting.people_usd_per_month),
+            other_usd=float(hosting.on_call_usd_per_month + hosting.other_usd_per_month + by_token),
             spare=hosting.spare,
-            flattest=float(1 / hosting.peak_ratio),
+            flattest=float(HOURS_PER_MONTH / hosting.open_hours / hosting.peak_over_mean),
+            deployed=deployed,
         )
 
     def usd_per_month(self, speed: float = 1, price: float = 1, people: float = 1, peak: float = 1) -> float:
         """C + H + O with each input at that factor."""
         load = self.peak_tok_s * max(peak, self.flattest) / (self.goodput_tok_s * speed)
-        replicas = max(1, math.ceil(load - 1e-9)) + self.spare
-        return replicas * (self.compute_usd * price + self.power_usd) + self.people_usd * people
+        replicas = self.deployed or max(1, math.ceil(load - 1e-9)) + self.spare
+        return replicas * (self.compute_usd * price + self.replica_usd) + self.people_usd * people + self.other_usd
 
 
 def _tornado(model: _Model, uncertain: Factors, mtok: float) -> list[Swing]:

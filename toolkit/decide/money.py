@@ -31,7 +31,7 @@ class Money:
     closed: Api | None = None
     hosted_open: Api | None = None
     own: CostReport | None = None
-    """What self-hosting costs, on a rented GPU."""
+    """What self-hosting costs, on rented machines or on one's own, as it says."""
     peak_ratio: float | None = None
     """Peak over mean load, where the user says another than the cost report's."""
 
@@ -40,16 +40,17 @@ class Money:
         api = {"closed": self.closed, "hosted-open": self.hosted_open}.get(option)
         if api is not None:
             return api.usd_per_mtok * tokens_per_day * MTOK_PER_MONTH
-        return self._rented(tokens_per_day) if option == "rented" else None
+        return self._own(tokens_per_day) if self.own is not None and option == self.own.hardware else None
 
-    def _rented(self, tokens_per_day: int) -> Decimal | None:
+    def _own(self, tokens_per_day: int) -> Decimal | None:
         """The staircase of the cost report: whole replicas, spare ones, and what does not grow."""
         own = self.own
         if own is None or own.usd_per_replica_month is None or not own.capacity_tokens_per_day:
             return None
         capacity = own.capacity_tokens_per_day * (own.peak_ratio / (self.peak_ratio or own.peak_ratio))
         replicas = max(1, math.ceil(tokens_per_day / capacity)) + own.spare
-        return replicas * own.usd_per_replica_month + own.fixed_usd_per_month
+        by_token = own.other_usd_per_mtok * tokens_per_day * MTOK_PER_MONTH
+        return replicas * own.usd_per_replica_month + own.fixed_usd_per_month + by_token
 
 
 def cheapest(survivors: tuple[ServingOption, ...], money: Money, tokens_per_day: int) -> ServingOption:

@@ -83,7 +83,7 @@ def _staircase(cost: CostReport, lo: float, hi: float) -> list[tuple[float, floa
 def _price_at(cost: CostReport, tokens_per_day: float) -> float:
     n = max(1, math.ceil(tokens_per_day / float(cost.capacity_tokens_per_day or 1) - 1e-12)) + cost.spare
     usd = n * float(cost.usd_per_replica_month or 0) + float(cost.fixed_usd_per_month)
-    return usd / (tokens_per_day * float(DAYS_PER_MONTH / MTOK))
+    return usd / (tokens_per_day * float(DAYS_PER_MONTH / MTOK)) + float(cost.other_usd_per_mtok)
 
 
 def _price_plot(cost: CostReport, curve: Sequence[tuple[float, float]], lo: float, hi: float, width: int) -> str:
