@@ -14,7 +14,7 @@ import pytest
 from tests.cli.run import document, error_of, selfhost
 from tests.load.harness import KEY
 from tests.load.mock import Mock
-from toolkit.cli.bench import seconds
+from toolkit.cli.bench_load import seconds
 from toolkit.errors import InputError
 
 FAST = {"ttft_s": 0.05, "itl_s": 0.01}
@@ -82,6 +82,19 @@ def test_a_kept_service_level_names_the_best_load(mock: Mock, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_search_says_what_it_found(mock: Mock, tmp_path: Path) -> None:
+    """Two slots: two users keep the level, three do not."""
+    mock.set(**FAST, slots=2)
+    words = ("bench", mock.url, "--find-max", "--concurrency", "1,8", *SHORT, "--out", tmp_path)
+    found = document(*words, "--slo", "ttft_p95<80ms")
+    assert found["search"]["interval"] == [2, 2]
+    assert found["best_under_slo"]["concurrency"] == 2
+    done = selfhost(*words, "--slo", "ttft_p95<1ms")
+    assert done.returncode == 1
+    assert "The service level does not hold at 1 user" in done.stdout
+
+
+@pytest.mark.slow
 def test_failed_requests_beyond_the_limit_are_exit_1(mock: Mock, tmp_path: Path) -> None:
     mock.set(**FAST, fault="error_event", every=4)
     words = (
@@ -124,6 +137,10 @@ def test_nothing_that_listens_is_exit_3(tmp_path: Path) -> None:
         (("--rate", "-1"), "rate -1"),
         (("--rate", "nan"), "rate nan"),
         (("--rate", "1", "--concurrency", "1"), "not by both"),
+        (("--sweep", "--rate", "1"), "a sweep is over users"),
+        (("--sweep", "--find-max"), "Leave one of them out"),
+        (("--find-max", "--rate", "8,4"), "a search starts at most where it ends"),
+        (("--find-max", "--rate", "1", "--search-time", "long"), "search time 'long'"),
         (("--slo", "ttft<5"), "is not METRIC_pNN<TIME"),
         (("--slo", "tfft_p95<5s"), "did you mean ttft"),
         (("--workload", "caht"), "did you mean chat"),

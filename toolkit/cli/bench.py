@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from toolkit.cli import options as o
+from toolkit.cli.bench_load import DEFAULT_CONCURRENCY, load, seconds
 
 if TYPE_CHECKING:
-    from toolkit.load.spec import BenchSpec, Endpoint, LoadLevel
+    from toolkit.load.spec import BenchSpec, Endpoint
     from toolkit.types import BenchResult, Deployment
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-DEFAULT_CONCURRENCY = "1,2,4,8"
 
 
 @app.command()
@@ -33,6 +32,14 @@ def bench(
     ] = None,
     rate: Annotated[str | None, typer.Option(help="Requests per second, one level each, instead of users.")] = None,
     arrival: Annotated[Literal["constant", "poisson"], typer.Option(help="With --rate: how they come.")] = "constant",
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Double the users until throughput stops rising or --slo breaks.")
+    ] = False,
+    find_max: Annotated[
+        bool,
+        typer.Option("--find-max", help="Search the highest rate at which --slo holds; with --concurrency, users."),
+    ] = False,
+    search_time: Annotated[str, typer.Option(help="With --sweep and --find-max: at most so long.")] = "30m",
     max_in_flight: Annotated[int, typer.Option(help="With --rate: requests running at once at most.")] = 512,
     duration: Annotated[str, typer.Option(help="Of each level, warm-up not counted: 30s, 2m.")] = "30s",
     warmup: Annotated[str, typer.Option(help="Before each level, not measured.")] = "5s",
@@ -65,18 +72,19 @@ def bench(
     from toolkit.load.run import run
 
     endpoint, served = _target(target)
+    asked = _workload(workload, input_len, output_len)
     spec = _spec(
         endpoint=endpoint,
         target=target,
         model=model or (served.served_name or None if served else None),
-        workload=_workload(workload, input_len, output_len),
-        levels=_levels(concurrency, rate),
+        workload=asked,
+        **load(concurrency=concurrency, rate=rate, sweep=sweep, find_max=find_max, search_time=search_time),
         arrival=arrival,
         max_in_flight=max_in_flight,
         duration_s=seconds(duration, "duration"),
         warmup_s=seconds(warmup, "warm-up"),
         max_requests=max_requests,
-        slo=_slo(slo),
+        slo=_slo(slo, asked.slo if find_max else None),
         max_failed_share=max_failed,
         seed=seed,
         processes=processes,
@@ -98,18 +106,6 @@ def bench(
     elif not quiet:
         show(result, folder, report)
     raise typer.Exit(_status(result, max_failed))
-
-
-def seconds(text: str, what: str) -> float:
-    """``30``, ``30s``, ``500ms``, ``2m``, ``1h`` → seconds. Raises InputError."""
-    import re
-
-    from toolkit.errors import InputError
-
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?\s*", text)
-    if found is None:
-        raise InputError(f"{what} {text!r} is not a length of time", "Write it like 30s, 2m or 500ms.")
-    return float(found[1]) * {"ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}[found[2] or "s"]
 
 
 def _target(target: str) -> tuple[Endpoint, Deployment | None]:
@@ -150,9 +146,9 @@ def _facts(served: Deployment | None) -> dict[str, Any]:
     engine: dict[str, Any] = {"backend": served.backend, **served.effective_config}
     spec = store.folder_of(served.name).read_spec()
     if spec is None:
-        return {"engine": engine}
+        return {"engine": engine, "engine_pid": served.pid}
     engine |= {"version": spec.plan.engine_version, "argv": list(spec.plan.argv)}
-    return {"engine": engine, "model_file": model_file(spec.plan.model_path)}
+    return {"engine": engine, "engine_pid": served.pid, "model_file": model_file(spec.plan.model_path)}
 
 
 def _workload(name: str, input_len: int | None, output_len: int | None) -> Any:
@@ -162,35 +158,10 @@ def _workload(name: str, input_len: int | None, output_len: int | None) -> Any:
     return with_lengths(profiles.workload(name), input_len, output_len)
 
 
-def _levels(concurrency: str | None, rate: str | None) -> tuple[LoadLevel, ...]:
-    from toolkit.errors import InputError
-    from toolkit.load.spec import MAX_RATE, MAX_USERS, LoadLevel
-
-    if concurrency is not None and rate is not None:
-        raise InputError("a load is given by users or by a rate, not by both", "Leave one of them out.")
-    if rate is not None:
-        return tuple(LoadLevel(rate=r) for r in _numbers(rate, float, "rate", MAX_RATE))
-    users = _numbers(concurrency if concurrency is not None else DEFAULT_CONCURRENCY, int, "concurrency", MAX_USERS)
-    return tuple(LoadLevel(concurrency=int(n)) for n in users)
-
-
-def _numbers(text: str, kind: Callable[[str], float], what: str, most: float) -> list[float]:
-    from toolkit.errors import InputError
-
-    try:
-        numbers = [kind(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise InputError(f"{what} {text!r} is not a list of numbers", "Write it like 1,2,4.") from None
-    wrong = [n for n in numbers if not 0 < n <= most]
-    if wrong or not numbers:
-        shown = f"{wrong[0]:g}" if wrong else "nothing"
-        raise InputError(f"{what} {shown} is not above zero and at most {most:g}", "Write it like 1,2,4.")
-    return numbers
-
-
-def _slo(text: str | None) -> str | None:
+def _slo(text: str | None, default: str | None) -> str | None:
     from toolkit.load.slo import parse
 
+    text = default if text is None else text
     return parse(text).text if text is not None else None
 
 
@@ -251,6 +222,8 @@ def _status(result: BenchResult, max_failed: float) -> int:
     """130 interrupted; 1 too many failures or the service level missed everywhere; else 0."""
     if result.interrupted:
         return 130
+    if result.search is not None and result.search.mode == "find_max":
+        return 0 if result.best_under_slo is not None else 1
     missed = result.slo is not None and not any(level.slo_met for level in result.levels)
     requests, failed = sum(lv.requests for lv in result.levels), sum(lv.failed for lv in result.levels)
     broken = result.stopped_early is not None or failed > max_failed * requests

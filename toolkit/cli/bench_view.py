@@ -87,6 +87,9 @@ def summary(result: BenchResult) -> None:
     screen.print(table)
     screen.print()
     screen.print(escape(headline(result)))
+    if result.search is not None:
+        screen.print(escape(result.search.statement))
+        screen.print(f"ended because {escape(result.search.ended_because)}")
     for reason in verdicts(result):
         screen.print(f"not valid: {escape(reason)}")
 

@@ -40,17 +40,29 @@ Trial = tuple[float, bool]
 
 def step(plan: SearchPlan, levels: Sequence[Level], arrival: Arrival = "constant") -> LoadLevel | str:
     """The next level, or why there is none."""
-    if levels and holds(levels[-1]) is None:
-        last = levels[-1]
-        if limited_by_client(last):
-            return f"the load generator was the limit at {label(last)}; more processes or machines can go on"
-        if len(levels) > 1 and holds(levels[-2]) is None:
-            return f"the server was not there all the time: {last.why_invalid}"
-        return _level(plan, load_of(last))
-    trials = _trials(levels)
-    passed, failed = [x for x, ok in trials if ok], [x for x, ok in trials if not ok]
-    if not trials:
+    if not levels:
         return _level(plan, plan.start)
+    if holds(levels[-1]) is None:
+        return _after_an_accident(plan, levels)
+    if len(levels) >= MOST_LEVELS:
+        return f"{MOST_LEVELS} levels were run"
+    trials = _trials(levels)
+    return _outwards(plan, trials) or _bisect(plan, trials, BLUR[arrival])
+
+
+def _after_an_accident(plan: SearchPlan, levels: Sequence[Level]) -> LoadLevel | str:
+    """A level that tells nothing is run once more, unless the load generator will be the limit again."""
+    last = levels[-1]
+    if limited_by_client(last):
+        return f"the load generator was the limit at {label(last)}; more processes or machines can go on"
+    if len(levels) > 1 and holds(levels[-2]) is None:
+        return f"the server was not there all the time: {last.why_invalid}"
+    return _level(plan, load_of(last))
+
+
+def _outwards(plan: SearchPlan, trials: Sequence[Trial]) -> LoadLevel | str | None:
+    """Twice the load while all held, half of it while none did; None once there is a load of each kind."""
+    passed, failed = [x for x, ok in trials if ok], [x for x, ok in trials if not ok]
     if not failed:
         top = max(passed)
         return "it was the most to be tried" if top >= plan.most else _level(plan, min(2 * top, plan.most))
@@ -58,9 +70,7 @@ def step(plan: SearchPlan, levels: Sequence[Level], arrival: Arrival = "constant
         bottom = min(failed)
         least = 1 if plan.by == "concurrency" else plan.start / FLOOR
         return "it was the least to be tried" if bottom <= least else _level(plan, max(least, bottom / 2))
-    if len(levels) >= MOST_LEVELS:
-        return f"{MOST_LEVELS} levels were run"
-    return _bisect(plan, trials, BLUR[arrival])
+    return None
 
 
 def _bisect(plan: SearchPlan, trials: Sequence[Trial], blur: float) -> LoadLevel | str:

@@ -61,9 +61,7 @@ def finding(plan: SearchPlan, levels: Sequence[Level], ended_because: str) -> Se
 
 def knee_of(levels: Sequence[Level]) -> int | None:
     """Index of the level with the greatest throughput ÷ mean latency; None without a usable level."""
-    powers = {
-        i: lv.output_tok_s / lv.e2e_s.mean for i, lv in enumerate(levels) if lv.e2e_s is not None and _usable(lv)
-    }
+    powers = {i: lv.output_tok_s / lv.e2e_s.mean for i, lv in enumerate(levels) if lv.e2e_s is not None and _usable(lv)}
     return max(powers, key=lambda i: (powers[i], -(levels[i].concurrency or 0)), default=None)
 
 
