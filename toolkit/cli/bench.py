@@ -10,20 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from toolkit.cli import complete
 from toolkit.cli import options as o
 from toolkit.cli.bench_load import DEFAULT_CONCURRENCY, load, seconds
 
 if TYPE_CHECKING:
     from toolkit.load.spec import BenchSpec, Endpoint
-    from toolkit.types import BenchResult, Deployment
+    from toolkit.types import BenchResult, Deployment, SelfCheck
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
 def bench(
-    target: Annotated[str, typer.Argument(help="A served name, or the URL of an OpenAI-compatible server.")],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="A served name, or the URL of an OpenAI-compatible server.", autocompletion=complete.served_names
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask for. Default: the first the server lists.")] = None,
+    endpoint: Annotated[
+        Literal["chat", "completions", "embeddings"], typer.Option(help="What is asked of the server.")
+    ] = "chat",
     workload: Annotated[str, typer.Option(help="What users send; see `selfhost workloads`.")] = "chat",
     input_len: Annotated[int | None, typer.Option(help="Prompt tokens, fixed, instead of the workload's.")] = None,
     output_len: Annotated[int | None, typer.Option(help="Answer tokens, fixed, instead of the workload's.")] = None,
@@ -59,6 +68,9 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: selfhost-bench/<time>.")] = None,
     label: Annotated[str | None, typer.Option(help="A name for `selfhost runs` and `selfhost compare`.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
+    self_check: Annotated[
+        bool, typer.Option("--self-check", help="First measure the load generator's own error on this machine.")
+    ] = False,
     as_json: o.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
 ) -> None:
@@ -71,11 +83,12 @@ def bench(
     from toolkit.load.history import check_label
     from toolkit.load.run import run
 
+    checked = _self_check(quiet=quiet, as_json=as_json, alone=target is None) if self_check else None
     endpoint, served = _target(target)
     asked = _workload(workload, input_len, output_len)
     spec = _spec(
         endpoint=endpoint,
-        target=target,
+        target=target or "",
         model=model or (served.served_name or None if served else None),
         workload=asked,
         **load(concurrency=concurrency, rate=rate, sweep=sweep, find_max=find_max, search_time=search_time),
@@ -94,11 +107,12 @@ def bench(
         limits={"request_s": seconds(timeout, "timeout"), "stall_s": seconds(stall, "stall")},
         command=shlex.join(["selfhost", *sys.argv[1:]]),
         label=check_label(label),
+        self_check=checked,
         **_facts(served),
     )
     folder = out or Path("selfhost-bench") / _now()
     with Live(quiet=quiet) as live:
-        result = run(spec, folder, live.update, _restarts(target) if served else None)
+        result = run(spec, folder, live.update, _restarts(served.name) if served else None)
     report = _report(folder, result)
     _remember(folder, result)
     if as_json:
@@ -108,12 +122,31 @@ def bench(
     raise typer.Exit(_status(result, max_failed))
 
 
-def _target(target: str) -> tuple[Endpoint, Deployment | None]:
+def _self_check(*, quiet: bool, as_json: bool, alone: bool) -> SelfCheck:
+    """The check; exits when it was asked for alone, when it was interrupted, or with 1 when it was failed."""
+    from toolkit.cli import bench_check
+    from toolkit.cli.output import emit
+
+    found = bench_check.check(quiet=quiet)
+    if alone and as_json:
+        emit(found)
+    elif not quiet or not found.within_bars:
+        bench_check.show(found, stderr=not alone)
+    if found.interrupted:
+        raise typer.Exit(130)
+    if alone or not found.within_bars:
+        raise typer.Exit(0 if found.within_bars else 1)
+    return found
+
+
+def _target(target: str | None) -> tuple[Endpoint, Deployment | None]:
     """The endpoint of a URL or of a served name, and the name's status."""
-    from toolkit.errors import EnvironmentFailedError
+    from toolkit.errors import EnvironmentFailedError, InputError
     from toolkit.load.spec import endpoint, looks_like_url
     from toolkit.supervise import api
 
+    if target is None:
+        raise InputError("there is no target", "Give a served name or the URL of an OpenAI-compatible server.")
     if looks_like_url(target):
         return endpoint(target), None
     served = api.status(target)

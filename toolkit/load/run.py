@@ -37,6 +37,8 @@ def run(
         InputError: a bad service level, no model, unknown prompt material.
     """
     slo = slo_of.parse(spec.slo) if spec.slo else None
+    if slo and spec.kind == "embeddings":
+        slo_of.check_whole(slo)
     key = os.environ.get(spec.api_key_env) if spec.api_key_env else None
     report = on_progress or (lambda _: None)
     report(Progress("prepare", "getting to know the target", 0, len(spec.levels) or None))
@@ -63,7 +65,7 @@ def run(
 
 def _drive(work: Run, epoch_ns: int) -> str:
     """Run level after level; returns why there are no more."""
-    write_prompts(work.folder, bodies(work.target.prompts, work.target.model, work.target.extra))
+    write_prompts(work.folder, bodies(work.target.prompts, work.target.model, work.target.extra, work.spec.kind))
     try:
         with LoadProcess(work.folder, child_spec(work.spec, work.folder, epoch_ns), work.spec.processes) as child:
             began = time.monotonic()
@@ -117,10 +119,13 @@ def _result(work: Run, ended_because: str) -> BenchResult:
     spec, target = work.spec, work.target
     client: dict[str, object] = {"prompt_lengths": target.calibration.basis, "request_fields": sorted(target.extra)}
     client |= work.observer.facts if work.observer else {}
+    if spec.self_check is not None:
+        client["self_check"] = spec.self_check.model_dump(mode="json", exclude={"schema_version", "kind"})
     search = _search(work, ended_because)
     return BenchResult(
         target=spec.target,
         model=target.model,
+        endpoint=spec.kind,
         workload=spec.workload,
         slo=spec.slo,
         seed=spec.seed,

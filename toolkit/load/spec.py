@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from toolkit.errors import InputError
-from toolkit.types import Frozen, Workload
+from toolkit.types import EndpointKind, Frozen, SelfCheck, Workload
 
 Arrival = Literal["constant", "poisson"]
 MAX_USERS = 4096
@@ -35,6 +35,13 @@ class Endpoint(Frozen):
         """The base URL, ending in the version."""
         return f"{self.scheme}://{self.authority}{self.base_path}"
 
+
+PATHS: dict[EndpointKind, str] = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+}
+"""Below the base path."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -66,7 +73,7 @@ def endpoint(text: str) -> Endpoint:
     if port == 0:
         raise InputError(f"{text!r}: port 0 is not a port", hint)
     path = parts.path.rstrip("/")
-    for tail in ("/chat/completions", "/completions"):
+    for tail in ("/chat/completions", "/completions", "/embeddings"):
         path = path.removesuffix(tail)
     if not re.search(r"/v\d+\w*$", path):
         path += "/v1"
@@ -139,6 +146,7 @@ class BenchSpec(Frozen):
     endpoint: Endpoint
     target: str
     """As the user named it."""
+    kind: EndpointKind = "chat"
     model: str | None = None
     workload: Workload
     levels: tuple[LoadLevel, ...] = ()
@@ -156,6 +164,8 @@ class BenchSpec(Frozen):
     seed: int = Field(default=0, ge=0, lt=2**32)
     processes: int = Field(default=1, ge=1, le=64)
     api_key_env: str | None = None
+    direct: bool = False
+    """Never through a proxy, whatever the environment says."""
     ignore_eos: bool | None = None
     prompt_cache: bool | None = None
     limits: TimeLimits = TimeLimits()
@@ -163,6 +173,8 @@ class BenchSpec(Frozen):
     label: str | None = None
     engine_pid: int | None = None
     """Leading process of the engine, when the supervisor knows it."""
+    self_check: SelfCheck | None = None
+    """What the check of the load generator found just before, if it was run."""
     engine: dict[str, Any] = {}
     model_file: dict[str, Any] = {}
 

@@ -172,3 +172,30 @@ class BenchResult(Document):
     search: Search | None = None
     interrupted: bool = False
     stopped_early: str | None = None
+
+
+class CheckedLoad(Frozen):
+    """The client's error at so many streams: its figure minus the server's own. None where nothing completed."""
+
+    streams: int
+    requests: int
+    failed: int
+    ttft_mean_ms: float | None = None
+    ttft_p99_ms: float | None = None
+    itl_p99_ms: float | None = None
+    throughput_share: float | None = None
+    """Relative: 0.005 is half a per cent too much."""
+    client_busy: float | None = None
+    client_lag_p99_ms: float | None = None
+    within_bars: bool
+
+
+class SelfCheck(Document):
+    """The document of `bench --self-check`. ``bars`` are the greatest errors allowed."""
+
+    kind: Literal["self_check"] = "self_check"
+    at: str
+    bars: dict[str, float]
+    loads: tuple[CheckedLoad, ...]
+    within_bars: bool
+    interrupted: bool = False
