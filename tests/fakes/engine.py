@@ -13,6 +13,9 @@
     ignore_term     stay on SIGTERM                            crash_on       SIGKILL itself on a prompt with this
     orphan          start a child in its own session that ignores SIGTERM
     log_bytes       write so much to stdout, once a process
+    oom             [[words, {option: most}], …]: exit 1 with the words while an option's value is above its most,
+                    or (empty string) is missing; SIGKILL itself where the words are "kill"
+    grow_bytes      touch so much memory at start
 
 ``--journal`` gets one JSON line per start, request end, cancelled request, and finished flood of output.
 """
@@ -173,6 +176,14 @@ class Fake:
         self.note("flood", longest_s=longest, took_s=time.monotonic() - begun)
 
 
+def too_much(argv: list[str], most: dict[str, float | str]) -> bool:
+    """Whether an option's value is above its most; an empty most asks only that the option is there."""
+    for option, limit in most.items():
+        if option not in argv or (limit != "" and float(argv[argv.index(option) + 1]) > float(limit)):
+            return True
+    return not most
+
+
 async def serve(fake: Fake) -> None:
     app = web.Application(client_max_size=2**26)
     app.router.add_get("/health", fake.health)
@@ -198,9 +209,18 @@ def main() -> int:
     parser.add_argument("--model", default="fake")
     parser.add_argument("--faults")
     parser.add_argument("--journal")
-    fake = Fake(parser.parse_args())
-    fake.note("start", port=fake.args.port)
+    args, others = parser.parse_known_args()
+    fake = Fake(args)
+    fake.note("start", port=fake.args.port, argv=others)
     faults = fake.faults
+    ballast = bytearray(faults.get("grow_bytes", 0))
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    for words, most in faults.get("oom", ()):
+        if too_much(others, most):
+            if words == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            print(words, file=sys.stderr, flush=True)
+            return 1
     if "exit_at_start" in faults:
         code, words = faults["exit_at_start"]
         print(words, file=sys.stderr, flush=True)

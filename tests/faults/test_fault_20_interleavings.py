@@ -11,7 +11,7 @@ import time
 
 import psutil
 
-from tests.supervise.harness import World, until_state
+from tests.supervise.harness import World, chat, until, until_state
 from toolkit.supervise import api, control
 from toolkit.supervise.store import Folder
 
@@ -48,6 +48,36 @@ def test_intents_at_random_moments_are_serialised(world: World, repeat: int) -> 
     counting.join()
     assert most[0] == 1
     assert api.status("s").supervisor_pid == server.supervisor_pid
+
+
+def test_restarts_and_swaps_at_random_moments_end_with_one_engine(world: World, repeat: int) -> None:
+    """A swap has two engines for a while, never three; whatever is asked and killed, one is left, and it serves."""
+    chance = random.Random()
+    world.start()
+    most, running = [0], True
+
+    def count() -> None:
+        while running:
+            try:
+                most[0] = max(most[0], engines(world))
+            except psutil.Error:
+                continue
+
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    folder = Folder("s").path
+    for _ in range(12):
+        control.ask(folder, "control.sock", {"op": chance.choice(["restart", "swap", "swap", "keep"])}, 5)
+        if chance.random() < 0.3:
+            pids = [p.pid for p in world.processes() if "engine.py" in " ".join(p.cmdline())]
+            with contextlib.suppress(ProcessLookupError, IndexError):
+                os.kill(chance.choice(pids), signal.SIGKILL)
+        time.sleep(chance.uniform(0, 0.6))
+    until(lambda: api.status("s").state == "ready" and engines(world) == 1, 20)
+    running = False
+    counting.join()
+    assert most[0] <= 2
+    assert chat(api.status("s"))[0] == 200
 
 
 def test_a_stop_while_starting_leaves_nothing(world: World, repeat: int, moment: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -189,6 +190,8 @@ def _send(request: urllib.request.Request, timeout_s: float) -> tuple[int, bytes
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
+    except http.client.IncompleteRead as error:
+        return 0, error.partial
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return 0, b""
 

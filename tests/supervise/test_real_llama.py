@@ -71,6 +71,18 @@ def test_a_new_supervisor_takes_it_over_without_a_load(server: Deployment) -> No
     assert chat(again)[0] == 200
 
 
+def test_a_swap_under_load_fails_no_request(server: Deployment) -> None:
+    from tests.supervise.test_swap import Load, swap
+
+    with Load(server, clients=3, tokens=12) as load:
+        again = swap()
+        asked = len(load.answers)
+        until(lambda: len(load.answers) > asked + 6, 30)
+    assert load.failed() == []
+    assert (again.pid != server.pid, again.restarts, chat(again)[0]) == (True, 1, 200)
+    assert not psutil.pid_exists(server.pid or 0)
+
+
 def test_stop_lets_a_stream_end(server: Deployment) -> None:
     bodies: list[bytes] = []
     client = threading.Thread(target=lambda: bodies.append(chat(server, 60, stream=True)[1]))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from toolkit.supervise import states
 from toolkit.supervise.states import TABLE, Cause, IllegalTransitionError, Machine, ask, step, yields
@@ -16,7 +17,7 @@ from toolkit.types import State
 def run(*moves: str, machine: Machine | None = None) -> Machine:
     machine = machine or Machine()
     for move in moves:
-        machine = ask(machine, move) if move in ("run", "stop", "restart") else step(machine, move)
+        machine = ask(machine, move) if move in get_args(states.Intent) else step(machine, move)
     return machine
 
 
@@ -79,38 +80,129 @@ def test_an_impossible_cause_is_a_defect() -> None:
         run("run", "asked", "drained")
 
 
-@pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
-@given(data=st.data())
-def test_no_interleaving_spawns_twice_and_the_last_intent_is_reached(data: st.DataObject) -> None:
-    """Random intents between random causes; an engine lives from `spawned` to the end of `stopping`."""
-    machine, engines = Machine(), 0
-    for _ in range(data.draw(st.integers(1, 40))):
-        if data.draw(st.booleans()):
-            machine = ask(machine, data.draw(st.sampled_from(["run", "stop", "restart"])))
-        causes = [c for c in TABLE[machine.state] if c != "asked" or yields(machine)]
-        if not causes:
-            continue
-        cause = data.draw(st.sampled_from(sorted(causes)))
-        leaving = machine.state
-        engines += cause in ("spawned", "adopted")
-        machine = step(machine, cause)
-        engines -= leaving == "stopping" and engines > 0
-        assert engines in (0, 1)
-        assert engines == 0 or machine.state in states.ENGINE_STATES
-    good: dict[State, Cause] = {
-        "preflight": "checked",
-        "starting": "spawned",
-        "loading": "answering",
-        "warming": "sane",
-        "draining": "drained",
-        "stopping": "gone",
-        "backoff": "due",
-        "crash_loop": "due",
-    }
-    for _ in range(12):
-        if yields(machine):
-            machine = step(machine, "asked")
-        elif machine.state in good:
-            machine = step(machine, good[machine.state])
-    assert machine.state == "stopped" if machine.intent == "stop" else machine.state in ("ready", "degraded", "fatal")
+@pytest.mark.parametrize(
+    ("moves", "state", "spare"),
+    [
+        ((*UP, "swap", "swapping"), "ready", "coming"),
+        ((*UP, "swap", "swapping", "swapped"), "ready", "leaving"),
+        ((*UP, "swap", "swapping", "kept"), "ready", "none"),
+        ((*UP, "swap", "swapping", "suspect", "swapped"), "ready", "leaving"),
+        ((*UP, "suspect", "swap", "swapping", "kept"), "degraded", "none"),
+        ((*UP, "swap", "swapping", "failed"), "stopping", "none"),
+        ((*UP, "swap", "swapping", "stop", "asked"), "draining", "none"),
+        ((*UP, "swap", "swapping", "swapped", "failed", "wait"), "backoff", "leaving"),
+        ((*UP, "failed", "wait", "swap", "asked"), "preflight", "none"),
+    ],
+)
+def test_the_ways_through_a_swap(moves: tuple[str, ...], state: State, spare: str) -> None:
+    machine = run(*moves)
+    assert (machine.state, machine.spare) == (state, spare)
+
+
+def test_a_swap_is_paid_once_and_may_be_taken_back() -> None:
+    assert states.swaps(run(*UP, "swap")) == "swapping"
+    assert states.swaps(run(*UP, "swap", "keep")) is None
+    coming = run(*UP, "swap", "swapping")
+    assert states.swaps(coming) is None
+    assert states.swaps(run("keep", machine=coming)) == "kept"
+    swapped = run("swapped", machine=coming)
+    assert states.swaps(swapped) is None
+    again = run("swap", machine=swapped)
+    assert states.swaps(again) is None, "the old engine of the first swap is not gone yet"
+    assert states.swaps(states.left(again)) == "swapping"
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Any order of start, stop, restart, swap and taking it back, between anything an engine can do.
+
+    Beside the machine runs a count of processes: ``engine`` lives from `spawned` to the end of `stopping`, ``spare``
+    from `swapping` until it has taken over, is given up, or (the old one) has left.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = Machine()
+        self.engine = self.spare = False
+
+    @rule(intent=st.sampled_from(["run", "stop", "restart", "swap", "keep"]))
+    def ask(self, intent: states.Intent) -> None:
+        self.machine = ask(self.machine, intent)
+
+    @rule(data=st.data())
+    def happen(self, data: st.DataObject) -> None:
+        owed = states.swaps(self.machine)
+        causes = [c for c in TABLE[self.machine.state] if self._may(c, owed)]
+        if causes:
+            self._step(data.draw(st.sampled_from(sorted(causes))))
+
+    def _may(self, cause: Cause, owed: str | None) -> bool:
+        """Whether the supervisor's handler of this state could end with it."""
+        match cause:
+            case "asked":
+                return yields(self.machine)
+            case "swapping":
+                return owed == "swapping"
+            case "swapped":
+                return self.machine.spare == "coming"
+            case "kept":
+                return self.machine.spare == "coming" or owed == "kept"
+        return True
+
+    @rule()
+    def old_engine_leaves(self) -> None:
+        if self.machine.spare == "leaving":
+            self.spare = False
+            self.machine = states.left(self.machine)
+
+    def _step(self, cause: Cause) -> None:
+        leaving, before = self.machine.state, self.machine.spare
+        assert not (cause in ("spawned", "adopted") and self.engine), "never a second first engine"
+        assert not (cause == "swapping" and self.spare), "never a third engine"
+        self.machine = step(self.machine, cause)
+        self.engine = self.engine or cause in ("spawned", "adopted")
+        if leaving == "stopping":
+            self.engine = False
+        if cause == "swapping":
+            self.spare = True
+        elif before == "coming" and self.machine.spare == "none":
+            self.spare = False
+
+    @invariant()
+    def processes_and_states_agree(self) -> None:
+        assert not self.engine or self.machine.state in states.ENGINE_STATES
+        assert self.spare == (self.machine.spare != "none")
+        if self.machine.spare == "coming":
+            assert self.machine.state in states.ADMITTING, "a second engine comes only beside one that serves"
+        assert not (self.machine.intent == "stop" and (self.machine.renew or self.machine.swap))
+
+    def teardown(self) -> None:
+        """Left alone, with an engine that works, it gets where the last intent says."""
+        good: dict[State, Cause] = {
+            "preflight": "checked",
+            "starting": "spawned",
+            "loading": "answering",
+            "warming": "sane",
+            "draining": "drained",
+            "stopping": "gone",
+            "backoff": "due",
+            "crash_loop": "due",
+        }
+        for _ in range(16):
+            self.old_engine_leaves()
+            owed = states.swaps(self.machine)
+            if yields(self.machine):
+                self._step("asked")
+            elif owed:
+                self._step(owed)
+            elif self.machine.spare == "coming":
+                self._step("swapped")
+            elif self.machine.state in good:
+                self._step(good[self.machine.state])
+        ends = ("stopped",) if self.machine.intent == "stop" else ("ready", "degraded", "fatal")
+        assert self.machine.state in ends
+        assert self.machine.spare == "none"
+        assert (self.machine.renew, self.machine.swap) == (False, False)
+
+
+TestInterleavings = pytest.mark.slow(Interleavings.TestCase)
+TestInterleavings.settings = settings(max_examples=1000, stateful_step_count=40, deadline=None)
