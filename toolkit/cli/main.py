@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs", "Show a served model's log."),
     "stop": ("stop", "Stop a served model."),
     "restart": ("restart", "Restart a served model."),
+    "deploy": ("deploy", "Write the files that run a launch plan elsewhere: systemd, containers, clusters, clouds."),
     "bench": ("bench", "Load-test an endpoint and write the report."),
     "runs": ("runs", "List the benches that were run here, or show one."),
     "compare": ("compare", "Compare two benches: is one faster, or is it chance."),

@@ -24,9 +24,10 @@ def memory_plan_for(
     quant: str | None = None,
     exact: bool = False,
     every_gpu: bool = False,
+    draft: str | None = None,
     **settings: Any,
 ) -> MemoryPlan:
-    """Size a model; ``settings`` are fields of `size.Ask`.
+    """Size a model; ``settings`` are fields of `size.Ask`, ``draft`` names what guesses ahead.
 
     ``exact`` asks llama.cpp's own planner too; ``every_gpu`` sizes for the least memory that holds the plan and lists
     the fewest of every known GPU.
@@ -35,17 +36,22 @@ def memory_plan_for(
         InputError: an unknown name or contradictory settings.
         DeclinedError: the model's memory is not modelled for that engine.
     """
-    from toolkit.cli.devices import devices
+    from toolkit.cli.devices import devices, installed_vllm
     from toolkit.models.resolve import resolve
     from toolkit.size import Ask, plan
+    from toolkit.size.ask import MTP
 
     model = resolve(target, quant)
+    if draft is not None:
+        settings["draft"] = draft if draft == MTP else resolve(draft)
     chosen = _engine(model, engine)
     if every_gpu:
         return _on_every_gpu(model, chosen, settings)
     layers = settings.get("gpu_layers")
     partial = layers is not None and layers <= model.layers
     found = devices(gpu or [], vram_gib, chosen, partial)
+    if chosen == "vllm" and not gpu and vram_gib is None and settings.get("engine_version") is None:
+        settings["engine_version"] = installed_vllm()
     ask = Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", **settings)
     return _by_the_engine(ask, plan(ask), gpu or [], vram_gib) if exact else plan(ask)
 
@@ -130,9 +136,12 @@ def launch_plan_for(
     served_name: str | None = None,
     context: int | None = None,
     concurrency: int = 4,
+    elsewhere: bool = False,
     **size_options: Any,
 ) -> LaunchPlan:
     """A launch plan from a launch_plan file, a memory_plan file, or a model sized now.
+
+    ``elsewhere`` plans for another machine: its engine need not be installed here.
 
     Raises:
         InputError: not a plan of this version, or an unknown name.
@@ -148,16 +157,22 @@ def launch_plan_for(
         memory = document
     else:
         memory = memory_plan_for(target, context=context, concurrency=concurrency, **size_options)
-    return choose(memory, backend, served_name)
+    return choose(memory, backend, served_name, elsewhere=elsewhere)
 
 
-def choose(memory: MemoryPlan, backend: str, served_name: str | None) -> LaunchPlan:
-    """Look for every engine and let `plan` choose."""
-    from toolkit.backends.base import installed
+def choose(memory: MemoryPlan, backend: str, served_name: str | None, *, elsewhere: bool = False) -> LaunchPlan:
+    """Look for every engine and let `plan` choose; ``elsewhere`` takes engines as given on another machine."""
+    from toolkit.backends.base import Backend, Engine, installed
+    from toolkit.backends.elsewhere import PROGRAMS, Elsewhere, engine
     from toolkit.plan import launch_plan
 
-    backends = list(installed())
-    found = {b.name: b.find() for b in backends}
+    backends: list[Backend] = list(installed())
+    found: dict[str, Engine | None]
+    if elsewhere:
+        backends = [Elsewhere(b) for b in backends if b.name in PROGRAMS]
+        found = {b.name: engine(b.name, memory) for b in backends}
+    else:
+        found = {b.name: b.find() for b in backends}
     return launch_plan(memory, backends, found, wanted=backend, served_name=served_name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from toolkit.cli import complete
 from toolkit.cli import options as o
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -11,7 +12,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def plan(
-    model: str = typer.Argument(help="Profile name, a .gguf file, a folder, or a memory_plan file."),
+    model: str = typer.Argument(
+        help="Profile name, a .gguf file, a folder, or a memory_plan file.", autocompletion=complete.model_names
+    ),
     backend: str = typer.Option("auto", help="auto, or one backend by name."),
     name: str | None = typer.Option(None, help="Served name. Default: from the model's name."),
     gpu: o.Gpu = None,
@@ -31,6 +34,18 @@ def plan(
     parallel: o.Parallel = None,
     flash_attn: o.FlashAttnOption = None,
     gpu_layers: o.GpuLayers = None,
+    eager: o.Eager = False,
+    block_size: o.BlockSize = None,
+    prefix_caching: o.PrefixCaching = None,
+    expert_parallel: o.ExpertParallel = False,
+    dcp: o.Dcp = None,
+    max_lora_rank: o.MaxLoraRank = None,
+    max_loras: o.MaxLoras = None,
+    draft: o.Draft = None,
+    num_speculative_tokens: o.NumSpeculativeTokens = None,
+    elsewhere: bool = typer.Option(
+        False, "--elsewhere", help="For another machine, to be deployed: engines need not be installed here."
+    ),
     as_json: o.Json = False,
 ) -> None:
     """Pick the backend and the exact launch settings, with reasons."""
@@ -41,6 +56,7 @@ def plan(
         model,
         backend=backend,
         served_name=name,
+        elsewhere=elsewhere,
         gpu=gpu,
         vram_gib=vram_gib,
         engine=engine,
@@ -58,6 +74,15 @@ def plan(
         parallel=parallel,
         flash_attn=flash_attn,
         gpu_layers=gpu_layers,
+        eager=eager,
+        block_size=block_size,
+        prefix_caching=prefix_caching,
+        expert_parallel=expert_parallel,
+        dcp=dcp,
+        max_lora_rank=max_lora_rank,
+        max_loras=max_loras,
+        draft=draft,
+        num_speculative_tokens=num_speculative_tokens,
     )
     if as_json:
         emit(chosen)

@@ -1,0 +1,155 @@
+"""LaunchPlan + target + options → every file of the folder, as text. The one door of this stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, get_args
+
+from toolkit.deploy import build, fields, names, readme
+from toolkit.deploy.intent import KEY_ENV, Intent, Options
+from toolkit.deploy.rendered import Rendered
+from toolkit.deploy.source import Hub, Volume
+from toolkit.deploy.targets import (
+    compose,
+    kserve,
+    kubernetes,
+    production_stack,
+    quadlet,
+    rayserve,
+    skypilot,
+    systemd,
+)
+from toolkit.errors import InputError, UnknownNameError
+from toolkit.types import DeployFolder, LaunchPlan
+from toolkit.types.deployed import Change, Target
+
+ABOUT = "deployment.json"
+README = "README.md"
+
+
+class Container(NamedTuple):
+    """A target that runs an engine's image."""
+
+    fields: fields.Fields
+    longest_name: int
+    render: Callable[[Intent], Rendered]
+    one_machine: bool = False
+    vllm_only: str | None = None
+
+
+CONTAINERS: dict[str, Container] = {
+    "compose": Container(compose.FIELDS, compose.LONGEST_NAME, compose.render, one_machine=True),
+    "quadlet": Container(quadlet.FIELDS, quadlet.LONGEST_NAME, quadlet.render, one_machine=True),
+    "kubernetes": Container(kubernetes.FIELDS, kubernetes.LONGEST_NAME, kubernetes.render),
+    "kserve": Container(kserve.FIELDS, kserve.LONGEST_NAME, kserve.render, vllm_only=kserve.VLLM_ONLY),
+    "production-stack": Container(
+        production_stack.FIELDS,
+        production_stack.LONGEST_NAME,
+        production_stack.render,
+        vllm_only=production_stack.VLLM_ONLY,
+    ),
+    "skypilot": Container(skypilot.FIELDS, skypilot.LONGEST_NAME, skypilot.render),
+    "rayserve": Container(rayserve.FIELDS, rayserve.LONGEST_NAME, rayserve.render, vllm_only=rayserve.VLLM_ONLY),
+}
+FIELDS: dict[str, fields.Fields] = {"systemd": systemd.FIELDS} | {t: c.fields for t, c in CONTAINERS.items()}
+"""Target → what it does with each field of a launch plan."""
+
+
+class Deployed(NamedTuple):
+    """Texts by relative path, and what `deployment.json` will say of them (``changes`` still empty)."""
+
+    files: dict[str, str]
+    about: DeployFolder
+
+
+def deploy(
+    plan: LaunchPlan,
+    target: str,
+    options: Options,
+    *,
+    hub: Hub | None = None,
+    volume: Volume | None = None,
+) -> Deployed:
+    """Render everything. ``options.name`` may be empty: it is then made from the served name.
+
+    Raises:
+        UnknownNameError: no such target.
+        InputError: what the target cannot hold, in one sentence, and what to do instead.
+    """
+    known: tuple[Target, ...] = get_args(Target)
+    if target not in known:
+        raise UnknownNameError("target", target, known, f"targets: {', '.join(known)}.")
+    found = CONTAINERS.get(target)
+    longest = found.longest_name if found else systemd.LONGEST_NAME
+    name = options.name or names.from_served(plan.served_name, longest)
+    options = replace(options, name=names.check(name, longest, target))
+    build.check_options(options, target, one_machine=found.one_machine if found else True)
+    if found is None:
+        _own_model(target, hub, volume)
+        return _folder(plan, target, options, systemd.render(plan, options), _gpus_of(plan))
+    intent = build.intent(
+        plan,
+        options,
+        found.fields,
+        target,
+        hub=hub,
+        volume=volume,
+        same_machine=found.one_machine,
+        vllm_only=found.vllm_only,
+    )
+    return _folder(plan, target, options, found.render(intent), (intent.resources.gpu, intent.resources.gpus))
+
+
+def _own_model(target: str, hub: Hub | None, volume: Volume | None) -> None:
+    if hub or volume:
+        raise InputError(f"{target} starts the plan's own model on this machine", "plan it for the model you mean.")
+
+
+def _gpus_of(plan: LaunchPlan) -> tuple[str | None, int]:
+    gpus = [d.name for d in plan.memory.devices if d.name != "CPU"] if plan.memory else []
+    return (gpus[0] if gpus else None), len(gpus)
+
+
+def _folder(
+    plan: LaunchPlan, target: str, options: Options, rendered: Rendered, gpus: tuple[str | None, int]
+) -> Deployed:
+    memory = plan.memory
+    about = DeployFolder(
+        target=target,
+        name=options.name,
+        replicas=options.replicas,
+        gpu=gpus[0],
+        gpus_per_replica=gpus[1],
+        spot=options.spot,
+        engine=memory.engine if memory else None,
+        image=rendered.image,
+        model=memory.model if memory else plan.served_name,
+        revision=_revision(plan),
+        quant=memory.quant if memory else None,
+        context=memory.context if memory else None,
+        concurrency=memory.concurrency if memory else None,
+        served_name=plan.served_name,
+        base_url=rendered.base_url,
+        endpoint=rendered.endpoint,
+        key_env=KEY_ENV if options.key else None,
+        commands=rendered.commands,
+        files=(),
+    )
+    files = {README: readme.render(about, plan, rendered), **rendered.files}
+    return Deployed(files, about.model_copy(update={"files": tuple(sorted(files))}))
+
+
+def _revision(plan: LaunchPlan) -> str | None:
+    setting = plan.memory.inputs.get("revision") if plan.memory else None
+    return str(setting.value) if setting and setting.value else None
+
+
+def with_changes(deployed: Deployed, changes: dict[str, Change], *, written: bool) -> DeployFolder:
+    """The document of the command: how each file differs from what lay there."""
+    return deployed.about.model_copy(update={"changes": changes, "written": written})
+
+
+def kept(deployed: Deployed) -> str:
+    """The text of `deployment.json`: the same for the same plan and options, whatever lay there before."""
+    return deployed.about.model_dump_json(by_alias=True, indent=1, exclude={"changes", "written"}) + "\n"

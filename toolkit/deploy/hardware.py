@@ -1,0 +1,93 @@
+"""What each target calls a GPU, and how many of them one machine holds at most.
+
+Sources, read 2026-11-24: node labels ``nvidia.com/gpu.product`` as NVIDIA's GPU feature discovery writes them (the
+driver's product name, spaces as ``-``); SkyPilot 0.14.1's names as its documentation lists them;
+``ray.util.accelerators`` of Ray 2.60; GPUs per machine from the vendors' largest HGX or cloud instance of that kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.errors import InputError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Names:
+    """One GPU in the words of others; None = that target has no word for it."""
+
+    labels: tuple[str, ...]
+    """Values of the node label ``nvidia.com/gpu.product``."""
+    sky: str | None
+    ray: str | None
+    per_node: int = 8
+
+
+GPUS = {
+    "T4": Names(("Tesla-T4",), "T4", "T4"),
+    "V100-SXM2-16GB": Names(("Tesla-V100-SXM2-16GB",), "V100", "V100"),
+    "L4": Names(("NVIDIA-L4",), "L4", "L4"),
+    "L40S": Names(("NVIDIA-L40S",), "L40S", "L40S"),
+    "A10": Names(("NVIDIA-A10",), "A10", None, 4),
+    "A10G": Names(("NVIDIA-A10G",), "A10G", "A10G"),
+    "A100-SXM-40GB": Names(("NVIDIA-A100-SXM4-40GB",), "A100", "A100", 16),
+    "A100-SXM-80GB": Names(("NVIDIA-A100-SXM4-80GB",), "A100-80GB", "A100"),
+    "A100-PCIe-40GB": Names(("NVIDIA-A100-PCIE-40GB",), "A100", "A100"),
+    "A100-PCIe-80GB": Names(("NVIDIA-A100-80GB-PCIe",), "A100-80GB", "A100"),
+    "H100-SXM-80GB": Names(("NVIDIA-H100-80GB-HBM3",), "H100", "H100"),
+    "H100-PCIe-80GB": Names(("NVIDIA-H100-PCIe",), "H100", "H100"),
+    "H20": Names(("NVIDIA-H20",), None, "H20"),
+    "H200-SXM": Names(("NVIDIA-H200",), "H200", "H200"),
+    "B200-SXM": Names(("NVIDIA-B200",), "B200", "B200"),
+    "RTX-A6000": Names(("NVIDIA-RTX-A6000",), "RTXA6000", None),
+    "RTX-6000-Ada": Names(("NVIDIA-RTX-6000-Ada-Generation",), "RTX6000-Ada", None),
+    "RTX-3090": Names(("NVIDIA-GeForce-RTX-3090",), "RTX3090", None),
+    "RTX-4090": Names(("NVIDIA-GeForce-RTX-4090",), "RTX4090", None),
+    "RTX-5090": Names(("NVIDIA-GeForce-RTX-5090",), "RTX5090", None),
+}
+
+
+def most_per_node(gpu: str) -> int:
+    """GPUs of a kind in one machine; eight where the table is silent."""
+    return GPUS[gpu].per_node if gpu in GPUS else 8
+
+
+def labels(gpu: str, given: str | None) -> tuple[str, ...]:
+    """Node labels that a Kubernetes scheduler may look for.
+
+    Raises:
+        UnknownNameError: no label is known and none was given.
+    """
+    return (given,) if given else _names(gpu, "a node label").labels
+
+
+def sky(gpu: str, given: str | None) -> str:
+    """SkyPilot's name.
+
+    Raises:
+        UnknownNameError: SkyPilot has no such GPU, as far as is known, and no name was given.
+    """
+    return given or _said(gpu, _names(gpu, "SkyPilot").sky, "SkyPilot", [n.sky for n in GPUS.values()])
+
+
+def ray(gpu: str, given: str | None) -> str:
+    """Ray's accelerator type.
+
+    Raises:
+        UnknownNameError: Ray has no such accelerator type and none was given.
+    """
+    return given or _said(gpu, _names(gpu, "Ray").ray, "Ray", [n.ray for n in GPUS.values()])
+
+
+def _names(gpu: str, where: str) -> Names:
+    if gpu not in GPUS:
+        hint = "if it has one, say what it is called there."
+        raise UnknownNameError(f"GPU for {where}:", gpu, GPUS, hint)
+    return GPUS[gpu]
+
+
+def _said(gpu: str, name: str | None, where: str, known: list[str | None]) -> str:
+    if name is None:
+        listed = ", ".join(sorted({k for k in known if k}))
+        raise InputError(f"{where} has no GPU type for {gpu}", f"plan for one that it has: {listed}.")
+    return name

@@ -1,0 +1,80 @@
+"""A launch plan's words, taken apart: the engine's program, what a target says in its own way, and the settings."""
+
+from __future__ import annotations
+
+import re
+
+from toolkit.errors import InputError
+from toolkit.types import LaunchPlan
+
+PROGRAM_WORDS = {"vllm": 2, "llama-server": 1}
+"""How many words start each engine: `vllm serve`, `llama-server`."""
+SAID_ELSEWHERE = {
+    "vllm": {"--host": 1, "--port": 1, "--served-model-name": 1, "--revision": 1, "--shutdown-timeout": 1},
+    "llama-server": {"-m": 1, "--model": 1, "--host": 1, "--port": 1, "--alias": 1, "-a": 1},
+}
+"""Options that a target sets from its own facts (address, model, name, revision, drain) → number of their values."""
+SECRET_NAME = re.compile(r"(^|_)(API_?)?(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+SECRET_FLAGS = {"--api-key", "--hf-token", "-hft", "--token"}
+DRAIN_S = 120
+"""How long open requests may take to end, as supervision's own default."""
+NUMBER = re.compile(r"-\d+(\.\d+)?")
+
+
+def check_words(plan: LaunchPlan) -> None:
+    """What no file could hold as it is: a key, since files are read by many; a line break, which would start a line.
+
+    Raises:
+        InputError: an option or a variable that holds one; a secret is not repeated.
+    """
+    texts = (plan.served_name, plan.health_path or "", plan.model_path or "", *plan.argv, *plan.env, *plan.env.values())
+    if any(not text.isprintable() for text in texts):
+        raise InputError("the plan has a line break or another control character in a word", "take it out.")
+    for name in plan.env:
+        if SECRET_NAME.search(name):
+            raise InputError(f"the plan's environment sets {name}, which looks like a secret", "take it out.")
+    for word in plan.argv:
+        if word.split("=")[0] in SECRET_FLAGS:
+            raise InputError(f"the plan gives {word.split('=')[0]} a value in plain text", "take it out.")
+
+
+def settings(plan: LaunchPlan) -> tuple[tuple[str, ...], ...]:
+    """The engine's options, each with its values, in the plan's order.
+
+    Raises:
+        InputError: a word that means something only on this machine: a placeholder or an absolute path.
+    """
+    words = list(plan.argv[PROGRAM_WORDS[plan.backend] :])
+    if plan.backend == "vllm" and words and not words[0].startswith("-"):
+        words = words[1:]  # the model
+    elsewhere = SAID_ELSEWHERE[plan.backend]
+    found = [f for f in _grouped(words) if f[0].split("=")[0] not in elsewhere]
+    for word in (w for flag in found for w in flag):
+        _only_here(word)
+    return tuple(found)
+
+
+def has_drain(plan: LaunchPlan) -> bool:
+    """Whether the engine is told to end its open requests when it is stopped."""
+    return plan.backend == "llama-server" or "--shutdown-timeout" in plan.argv
+
+
+def _grouped(words: list[str]) -> list[tuple[str, ...]]:
+    groups: list[list[str]] = []
+    for word in words:
+        option = word.startswith("-") and not NUMBER.fullmatch(word)
+        if option or not groups:
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+    return [tuple(group) for group in groups]
+
+
+def _only_here(word: str) -> None:
+    value = word.partition("=")[2] or word
+    if value.startswith(("/", "~", "./", "../")):
+        raise InputError(
+            f"the plan names a file of this machine: {word}", "leave that setting out, or bake the file into an image."
+        )
+    if re.search(r"\{(host|port|uds|model|term_s)\}", word):
+        raise InputError(f"the plan has {word!r}, which only this machine's supervisor fills in")

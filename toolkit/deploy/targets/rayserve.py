@@ -1,0 +1,183 @@
+"""Ray Serve on Kubernetes: a KubeRay RayService with Ray's own OpenAI application over vLLM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolkit.deploy import fields, hardware, images, monitoring, pod
+from toolkit.deploy.intent import PORT, Intent
+from toolkit.deploy.rendered import Rendered, once_token
+from toolkit.deploy.text import header, noted, yaml
+from toolkit.errors import InputError
+from toolkit.types import DeployCommands
+
+FIELDS = fields.CONTAINER
+LONGEST_NAME = 41
+"""KubeRay's own limit for a RayService: the names it makes from it are longer."""
+VLLM_ONLY = "its OpenAI application starts vLLM"
+WORKER_GROUP = "engine"
+OPTIONS: dict[str, tuple[str, type]] = {
+    "--max-model-len": ("max_model_len", int),
+    "--tensor-parallel-size": ("tensor_parallel_size", int),
+    "--pipeline-parallel-size": ("pipeline_parallel_size", int),
+    "--max-num-seqs": ("max_num_seqs", int),
+    "--max-num-batched-tokens": ("max_num_batched_tokens", int),
+    "--gpu-memory-utilization": ("gpu_memory_utilization", float),
+    "--kv-cache-dtype": ("kv_cache_dtype", str),
+    "--quantization": ("quantization", str),
+    "--dtype": ("dtype", str),
+}
+"""vLLM's command-line options → ``engine_kwargs`` of Ray's `LLMConfig`."""
+
+
+def render(intent: Intent) -> Rendered:
+    """The files of the folder.
+
+    Raises:
+        InputError: a key, which Ray's application does not ask for; another vLLM release; an option it has no name for.
+    """
+    _check(intent)
+    name = intent.name
+    top = header(
+        f"{intent.plan.served_name}: {intent.options.replicas} replica(s) of {intent.resources.gpus} × "
+        f"{intent.resources.gpu}. KubeRay 1.4 or newer; vLLM 0.26 comes with the image.",
+        "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
+    )
+    monitor = pod.pod_monitor(intent, {"ray.io/is-ray-node": "yes"}, port="metrics")
+    files = {"rayservice.yaml": yaml(_service(intent), top=top)}
+    if intent.source.downloads:
+        files["cache.yaml"] = yaml(pod.cache_claim(intent), top=header("Keeps downloaded weights across restarts."))
+    files |= monitoring.files(intent, monitor)
+    applied = " ".join(f"-f {file}" for file in files if "/" not in file)
+    return Rendered(
+        files=files,
+        image=images.RAY_LLM,
+        base_url=f"http://127.0.0.1:{PORT}/v1",
+        endpoint=f"kubectl port-forward service/{name}-serve-svc {PORT}:{PORT}",
+        commands=DeployCommands(
+            once=once_token(intent),
+            up=f"kubectl apply {applied}",
+            check=f"kubectl wait --for=condition=Ready rayservice/{name} --timeout={intent.resources.start_limit_s}s",
+            down=f"kubectl delete {applied}",
+        ),
+        notes=(
+            "Ray's application asks for no key: whoever reaches the Service may use it. Keep it inside the cluster.",
+        ),
+    )
+
+
+def _check(intent: Intent) -> None:
+    if intent.options.key:
+        raise InputError(
+            "rayserve cannot ask for an API key: Ray's OpenAI application has none",
+            "leave the key out and put a gateway that asks for one before it, or use kubernetes.",
+        )
+    if images.release(intent.plan) != images.RAY_VLLM:
+        wanted = ".".join(map(str, images.RAY_VLLM))
+        raise InputError(
+            f"rayserve's image holds vLLM {wanted}, and this plan was made for {images.release(intent.plan)}",
+            f"plan again for engine version {wanted}: memory differs by release.",
+        )
+
+
+def _service(intent: Intent) -> dict[str, Any]:
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {"name": intent.name},
+        "spec": {
+            "serveConfigV2": noted(yaml(_application(intent)), "What Ray Serve runs; it reads this text as YAML."),
+            "rayClusterConfig": {
+                "rayVersion": images.RAY_VERSION,
+                "headGroupSpec": _head(),
+                "workerGroupSpecs": [_workers(intent)],
+            },
+        },
+    }
+
+
+def _application(intent: Intent) -> dict[str, Any]:
+    model: dict[str, Any] = {
+        "model_loading_config": {"model_id": intent.plan.served_name, "model_source": intent.source.words[0]},
+        "accelerator_type": hardware.ray(str(intent.resources.gpu), intent.options.gpu_type),
+        "engine_kwargs": _engine_kwargs(intent),
+        "deployment_config": {
+            "num_replicas": intent.options.replicas,
+            "graceful_shutdown_timeout_s": intent.drain_s or 20,
+        },
+    }
+    if intent.env:
+        model["runtime_env"] = {"env_vars": dict(sorted(intent.env.items()))}
+    application = {
+        "name": "llm",
+        "import_path": "ray.serve.llm:build_openai_app",
+        "route_prefix": "/",
+        "args": {"llm_configs": [model]},
+    }
+    return {"applications": [application]}
+
+
+def _engine_kwargs(intent: Intent) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for flag in intent.flags:
+        if flag[0] not in OPTIONS or len(flag) != 2:
+            raise InputError(
+                f"rayserve has no known setting for {' '.join(flag)}", "leave it out of the plan, or use kubernetes."
+            )
+        name, kind = OPTIONS[flag[0]]
+        found[name] = kind(flag[1])
+    if intent.source.hub and intent.source.revision:
+        found["revision"] = intent.source.revision
+    return found
+
+
+def _head() -> dict[str, Any]:
+    container = {
+        "name": "ray-head",
+        "image": images.RAY_LLM,
+        "ports": [
+            {"name": "gcs", "containerPort": 6379},
+            {"name": "dashboard", "containerPort": 8265},
+            {"name": "client", "containerPort": 10001},
+            {"name": "serve", "containerPort": PORT},
+            {"name": "metrics", "containerPort": 8080},
+        ],
+        "resources": {"requests": {"cpu": "2", "memory": "8Gi"}, "limits": {"memory": "8Gi"}},
+    }
+    start = {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"}  # noqa: S104 - the operator asks it
+    return {
+        "rayStartParams": noted(start, "The head only coordinates."),
+        "template": {"spec": {"containers": [container]}},
+    }
+
+
+def _workers(intent: Intent) -> dict[str, Any]:
+    found, mounts = pod.volumes(intent, f"{intent.name}-cache")
+    env = [e for e in pod.env(intent) if not (isinstance(e, dict) and e["name"] in intent.env)]
+    container: dict[str, Any] = {
+        "name": "ray-worker",
+        "image": images.RAY_LLM,
+        "ports": [{"name": "metrics", "containerPort": 8080}],
+        "resources": pod.resources(intent),
+    }
+    if env:
+        container["env"] = env
+    if mounts:
+        container["volumeMounts"] = mounts
+    _, grace = pod.drain(intent)
+    spec: dict[str, Any] = {
+        "terminationGracePeriodSeconds": noted(grace, "Ray's own drain, and its way out."),
+        "containers": [container],
+        **pod.placement(intent),
+    }
+    if found:
+        spec["volumes"] = found
+    replicas = intent.options.replicas
+    return {
+        "groupName": WORKER_GROUP,
+        "replicas": noted(replicas, "One worker pod a replica, with all its GPUs."),
+        "minReplicas": replicas,
+        "maxReplicas": replicas,
+        "rayStartParams": {"num-gpus": str(intent.resources.gpus)},
+        "template": {"spec": spec},
+    }
