@@ -36,8 +36,6 @@ def render(intent: Intent) -> Rendered:
     monitor = pod.pod_monitor(intent, {LABEL: name})
     endpoint = monitor["spec"]["podMetricsEndpoints"][0]
     endpoint |= {"scheme": "https", "tlsConfig": {"insecureSkipVerify": True}}
-    del endpoint["port"]
-    endpoint["portNumber"] = PORT
     files = {"llminferenceservice.yaml": yaml(_service(intent), top=top)} | monitoring.files(intent, monitor)
     ready = f"kubectl wait --for=condition=Ready llminferenceservice/{name}"
     return Rendered(
@@ -106,6 +104,7 @@ def _template(intent: Intent) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
         "env": env,
+        "ports": [pod.http_port()],
         "resources": pod.resources(intent),
         "startupProbe": noted(
             {"httpGet": https, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": needs.start_limit_s // 10},

@@ -11,7 +11,7 @@ from toolkit.deploy.text import header, noted, yaml
 from toolkit.errors import InputError
 from toolkit.types import DeployCommands
 
-FIELDS = fields.CONTAINER
+FIELDS = fields.CONTAINER | {"health_path": fields.irrelevant("Ray Serve probes its own replicas")}
 LONGEST_NAME = 41
 """KubeRay's own limit for a RayService: the names it makes from it are longer."""
 VLLM_ONLY = "its OpenAI application starts vLLM"

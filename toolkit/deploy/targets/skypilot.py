@@ -13,7 +13,7 @@ from toolkit.deploy.text import header, noted, yaml
 from toolkit.errors import InputError
 from toolkit.types import DeployCommands
 
-FIELDS = fields.CONTAINER
+FIELDS = fields.CONTAINER | {"health_path": fields.irrelevant("its probe asks the engine for a token instead")}
 LONGEST_NAME = 40
 FILE = "service.yaml"
 MACHINE_S = 600

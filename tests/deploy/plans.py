@@ -1,0 +1,120 @@
+"""A grid of launch plans: made by the planner for machines that are not here, from facts of public models."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from typing import Any
+
+from tests.models.test_config_spec import QWEN3_8B
+from tests.size.test_size import SMOLLM2
+from toolkit.backends.base import installed
+from toolkit.backends.elsewhere import PROGRAMS, Elsewhere, engine
+from toolkit.deploy.deploy import CONTAINERS, Deployed, deploy
+from toolkit.deploy.intent import Options
+from toolkit.deploy.source import Hub, Volume
+from toolkit.models.config_spec import spec_from_config
+from toolkit.plan import launch_plan
+from toolkit.size import Ask, Device, plan
+from toolkit.types import GIB, LaunchPlan, MemoryPlan, ModelSpec
+
+H100 = Device("H100-SXM-80GB", int(79.19 * GIB), "gpu", "logged")
+L4 = Device("L4", int(22.05 * GIB), "gpu", "logged")
+RAM = Device("CPU", 16 * GIB, "cpu", "given")
+COMMIT = "9c925d64d72725edaf899c6cb9c377fd0709d9c5"
+HOST_FOLDER = "/srv/models"
+GGUF = "bartowski/SmolLM2-135M-Instruct-GGUF"
+"""Only its form matters: nothing is fetched."""
+
+
+def qwen(fmt: str | None = None, **changes: Any) -> ModelSpec:
+    spec = spec_from_config(copy.deepcopy(QWEN3_8B), "Qwen/Qwen3-8B", source="hub", path="Qwen/Qwen3-8B", fmt=fmt)
+    return spec.model_copy(update={"revision": COMMIT, **changes})
+
+
+def smol() -> ModelSpec:
+    return SMOLLM2.model_copy(update={"path": f"{HOST_FOLDER}/SmolLM2-135M-Instruct.Q4_1.gguf"})
+
+
+def launch(memory: MemoryPlan, name: str | None = None) -> LaunchPlan:
+    backends = [Elsewhere(b) for b in installed() if b.name in PROGRAMS]
+    return launch_plan(memory, backends, {b.name: engine(b.name, memory) for b in backends}, served_name=name)
+
+
+@cache
+def vllm(devices: int = 1, version: str = "0.32", fmt: str | None = None) -> LaunchPlan:
+    ask = Ask(qwen(fmt), (H100,) * devices, "vllm", context=8192, concurrency=16, tp=devices, engine_version=version)
+    return launch(plan(ask))
+
+
+@cache
+def llama(device: Device = RAM, context: int = 2048) -> LaunchPlan:
+    layers = 31 if device.kind == "gpu" else None
+    made = launch(plan(Ask(smol(), (device,), "llama.cpp", context=context, concurrency=2, gpu_layers=layers)))
+    if device.kind == "gpu":
+        return made
+    argv = [*made.argv]
+    if "-t" in argv:  # the planner took this machine's cores: fixed here, so that files are the same everywhere
+        argv[argv.index("-t") + 1] = "3"
+    return made.model_copy(update={"argv": tuple(argv)})
+
+
+CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
+    "vllm-1gpu": (vllm(), {}, {}),
+    "vllm-tp2-replicas": (vllm(2), {"replicas": 3}, {}),
+    "vllm-spot-nokey": (vllm(), {"spot": True, "key": False}, {}),
+    "vllm-awq-volume": (vllm(fmt="awq"), {}, {"volume": Volume("weights", "qwen3-8b-awq")}),
+    "vllm-ray": (vllm(2, "0.26"), {"key": False, "replicas": 2}, {}),
+    "llama-cpu": (llama(), {}, {"hub": Hub(GGUF, COMMIT, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
+    "llama-cpu-host": (llama(), {}, {}),
+    "llama-gpu": (llama(L4), {"key": False}, {"hub": Hub(GGUF, None, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
+    "llama-gpu-volume": (llama(L4), {"replicas": 2}, {"volume": Volume("weights", "gguf/smol.gguf")}),
+}
+"""Name → plan, options, where the model is."""
+
+REFUSED = {
+    ("vllm-1gpu", "rayserve"): "API key",
+    ("vllm-tp2-replicas", "rayserve"): "API key",
+    ("vllm-awq-volume", "rayserve"): "API key",
+    ("vllm-spot-nokey", "rayserve"): "vLLM 0.26",
+    ("vllm-awq-volume", "skypilot"): "volume",
+    ("llama-gpu-volume", "skypilot"): "volume",
+    ("llama-cpu-host", "kubernetes"): "lies on this machine only",
+    ("llama-cpu-host", "skypilot"): "lies on this machine only",
+    **{("vllm-tp2-replicas", t): "one machine" for t in ("compose", "quadlet")},
+    **{("vllm-ray", t): "one machine" for t in ("compose", "quadlet")},
+    **{("llama-gpu-volume", t): "one machine" for t in ("compose", "quadlet")},
+    **{("vllm-spot-nokey", t): "only a rented one is spot" for t in ("compose", "quadlet")},
+    **{
+        (f"llama-{c}", t): "cannot run llama.cpp"
+        for c in ("cpu", "cpu-host", "gpu", "gpu-volume")
+        for t in ("kserve", "production-stack", "rayserve")
+    },
+}
+"""What a target cannot hold, by the issue's own words; every other pair is rendered."""
+
+HELD = [(case, target) for case in CASES for target in CONTAINERS if (case, target) not in REFUSED]
+
+
+def options(**chosen: Any) -> Options:
+    values: dict[str, Any] = {
+        "name": "",
+        "folder": "/srv/selfhost/qwen",
+        "program": ("/usr/bin/selfhost",),
+        "user": "root",
+        "environment": (("PATH", "/usr/bin:/bin"),),
+        "dashboard": '{"title": "selfhost"}\n',
+    }
+    return Options(**(values | chosen))
+
+
+def made(case: str, target: str, **more: Any) -> Deployed:
+    document, chosen, where = CASES[case]
+    return deploy(document, target, options(**(chosen | more)), **where)
+
+
+def docs(text: str) -> list[Any]:
+    """A YAML file's documents, read as Kubernetes, Helm and Compose read it (YAML 1.1)."""
+    import yaml
+
+    return list(yaml.safe_load_all(text))
