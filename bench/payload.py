@@ -7,6 +7,10 @@ from typing import Any
 import orjson
 
 
+EVENTS = "text/event-stream"
+ACCEPT = {"embeddings": "application/json"}
+
+
 class Prompt:
     """A request body with a gap for the nonce."""
 
@@ -34,5 +38,9 @@ class Prompt:
 def head(spec: dict[str, Any]) -> bytes:
     """Request line and headers, up to what differs from request to request."""
     lines = [f"POST {spec['path']} HTTP/1.1", f"Host: {spec['host_header']}"]
-    lines += ["Content-Type: application/json", "Accept: text/event-stream", "User-Agent: selfhost-bench"]
+    lines += [
+        "Content-Type: application/json",
+        f"Accept: {ACCEPT.get(spec.get('endpoint'), EVENTS)}",
+        "User-Agent: selfhost-bench",
+    ]
     return ("\r\n".join(lines) + "\r\n").encode()

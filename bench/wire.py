@@ -40,6 +40,7 @@ class Reply:
         "_left",
         "_limit",
         "_name",
+        "_on_body",
         "_on_event",
         "_tail",
         "_text",
@@ -52,9 +53,10 @@ class Reply:
         "stream",
     )
 
-    def __init__(self, on_event: OnEvent, limit: int) -> None:
-        """``limit`` is the greatest number of bytes taken, head included."""
+    def __init__(self, on_event: OnEvent, limit: int, on_body: Callable[[bytes], None] | None = None) -> None:
+        """``limit`` is the greatest number of bytes taken, head included; ``on_body`` takes a reply without events."""
         self._on_event = on_event
+        self._on_body = on_body
         self._limit = limit
         self._decode: Callable[[Reply, bytes, int], None] = Reply._head  # unbound: no reference cycle
         self._buffer = b""
@@ -209,7 +211,7 @@ class Reply:
     def _take(self, body: bytes, stamp: int) -> None:
         if self.stream:
             self._events(body, stamp)
-        elif sum(map(len, self._text)) < MAX_TEXT:
+        elif (self._on_body is not None and self.status == 200) or sum(map(len, self._text)) < MAX_TEXT:
             self._text.append(body)
 
     def _events(self, body: bytes, stamp: int) -> None:
@@ -254,6 +256,8 @@ class Reply:
     def _check(self) -> None:
         if self.status != 200:
             raise BrokenReplyError(f"http_{self.status}", self.words())
-        if not self.stream:
+        if not self.stream and self._on_body is not None:
+            self._on_body(b"".join(self._text))
+        elif not self.stream:
             kind = self.headers.get(b"content-type", b"no content type").decode("latin-1")[:60]
             raise BrokenReplyError("not_event_stream", f"{kind}: {self.words()}"[:200])

@@ -22,6 +22,7 @@ from bench.answer import Answer
 from bench.arrivals import offsets
 from bench.clock import Clock
 from bench.connection import Connection, Limits, Target
+from bench.embedding import Embedding
 from bench.payload import Prompt, head
 from bench.phase import LoadState, Phase
 from bench.wire import BrokenReplyError, Reply
@@ -49,6 +50,7 @@ class Worker:
         self._target = Target(spec["host"], spec["port"], tls=spec["tls"], limits=limits)
         self._reply_bytes = limits.reply_bytes
         self._head = head(spec)
+        self._kind = Embedding if spec.get("endpoint") == "embeddings" else Answer
         self._key = os.environ.get(spec["api_key_env"] or "") or None
         self._prompts = [Prompt(line) for line in Path(spec["prompts"]).read_bytes().splitlines()]
         self._folder = Path(spec["work_dir"])
@@ -230,8 +232,8 @@ class Worker:
         prompt = self._prompts[(phase.turn * phase.parts + phase.part) % len(self._prompts)]
         self._serial += 1
         phase.turn += 1
-        answer = state.answer = Answer(prompt.asked)
-        reply = Reply(answer.event, self._reply_bytes)
+        answer = state.answer = self._kind(prompt.asked)
+        reply = Reply(answer.event, self._reply_bytes, getattr(answer, "body", None))
         payload = prompt.payload(self._head, self._key, self._nonce(number))
         error: BrokenReplyError | None = None
         self._active.add(state)
@@ -243,7 +245,7 @@ class Worker:
         finally:
             self._active.discard(state)
         state.failures = state.failures + 1 if error else 0
-        self._tokens += len(answer.tokens)
+        self._tokens += len(answer.tokens) if answer.asked else answer.counts()[0] or 0  # embeddings: what was read
         self._write_row(state, phase, scheduled_ns, number, prompt, reply, error)
 
     def _write_row(self, state, phase, scheduled_ns, number, prompt, reply, error) -> None:
@@ -253,7 +255,7 @@ class Worker:
         warmup = phase.order["warmup"] or scheduled_ns < phase.measure_ns
         if error is None:
             self._completed += 1
-            if not warmup:
+            if tokens and not warmup:
                 begin = connection.sent_ns if phase.closed_loop else scheduled_ns
                 self._ttft_s.append((tokens[0] - begin) / _S)
         elif error.name != "cut":

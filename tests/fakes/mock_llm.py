@@ -21,7 +21,7 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
 SO_TIMESTAMPNS = 35
@@ -62,6 +62,9 @@ class Step:
     data: bytes
     token: bool = False
     then: str = ""  # "close" or "reset" after the write
+
+
+Script = Callable[["Settings", dict, int, str], Iterator[Step]]
 
 
 @dataclass
@@ -219,6 +222,8 @@ class Server:
             self.reply(peer, 200, {"object": "list", "data": [model]})
         elif path in ("/v1/chat/completions", "/v1/completions"):
             self.complete(peer, json.loads(body))
+        elif path == "/v1/embeddings":
+            self.embed(peer, json.loads(body))
         else:
             self.reply(peer, 404, {"error": {"message": f"no {path}"}})
 
@@ -237,11 +242,19 @@ class Server:
             choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "length"}
             self.reply(peer, 200, {"object": "chat.completion", "choices": [choice], "usage": usage})
             return
+        self.begin(peer, stream, body, prompt)
+
+    def embed(self, peer: Peer, body: dict) -> None:
+        """A vector after ``ttft_s``; the faults that fit strike as ever."""
+        self.begin(peer, vector, body, -(-len(text_of(body)) // 4) + 2)
+
+    def begin(self, peer: Peer, good: Script, body: dict, prompt: int) -> None:
+        settings = self.settings
         self.seen += 1
         number = next(self.serial)
         peer.truth = Truth(f"mock-{number}", peer.stamp_ns, text_of(body)[:200])
         strikes = settings.fault is not None and self.seen % settings.every == 0
-        write = FAULTS[settings.fault] if strikes else stream
+        write = FAULTS[settings.fault] if strikes else good
         peer.steps = None
         peer.script = write(settings, body, prompt, f"mock-{number}")
         if settings.slots is not None and self.serving >= settings.slots:
@@ -320,7 +333,7 @@ class Server:
 
 
 def text_of(body: dict) -> str:
-    return body.get("prompt") or "".join(m["content"] for m in body.get("messages", ()))
+    return body.get("prompt") or body.get("input") or "".join(m["content"] for m in body.get("messages", ()))
 
 
 def count_tokens(body: dict) -> int:
@@ -348,6 +361,8 @@ def event(settings: Settings, document: object) -> bytes:
 
 def chunk(name: str, delta: dict, finish: str | None = None) -> dict:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    if "text" in delta:  # as /v1/completions writes it
+        choice = {"index": 0, "text": delta["text"], "finish_reason": finish}
     return {"id": name, "object": "chat.completion.chunk", "created": 0, "model": "mock", "choices": [choice]}
 
 
@@ -359,7 +374,8 @@ def ending(settings: Settings, at_s: float) -> Step:
 def tokens(settings: Settings, asked: int, name: str, key: str = "content", since: int = 0) -> Iterator[Step]:
     """Token events on schedule; the role chunk comes first and at once, as real servers do."""
     if since == 0:
-        yield Step(0.0, head(settings) + event(settings, chunk(name, {"role": "assistant", "content": ""})))
+        role = {"text": ""} if key == "text" else {"role": "assistant", "content": ""}
+        yield Step(0.0, head(settings) + event(settings, chunk(name, role)))
     for i in range(since, asked, settings.tokens_per_event):
         text = "word " * min(settings.tokens_per_event, asked - i)
         delta = {key: text} if key != "tool_calls" else {key: [{"index": 0, "function": {"arguments": text}}]}
@@ -383,8 +399,15 @@ def asked_tokens(settings: Settings, body: dict) -> int:
 
 def stream(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:
     made = asked_tokens(settings, body)
-    yield from tokens(settings, made, name)
+    yield from tokens(settings, made, name, "text" if "prompt" in body else "content")
     yield from finish(settings, body, prompt, made, name)
+
+
+def vector(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:
+    found: dict = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.1] * 384}]}
+    if settings.usage != "none":
+        found["usage"] = {"prompt_tokens": prompt, "total_tokens": prompt}
+    yield Step(settings.ttft_s, plain(200, json.dumps(found).encode()))
 
 
 def before(settings: Settings, name: str) -> Iterator[Step]:

@@ -84,11 +84,12 @@ def bench(
     from toolkit.load.run import run
 
     checked = _self_check(quiet=quiet, as_json=as_json, alone=target is None) if self_check else None
-    endpoint, served = _target(target)
+    address, served = _target(target)
     asked = _workload(workload, input_len, output_len)
     spec = _spec(
-        endpoint=endpoint,
+        endpoint=address,
         target=target or "",
+        kind=endpoint,
         model=model or (served.served_name or None if served else None),
         workload=asked,
         **load(concurrency=concurrency, rate=rate, sweep=sweep, find_max=find_max, search_time=search_time),

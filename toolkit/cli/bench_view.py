@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from toolkit.types import BenchResult, Level, Stat
 
 PLAIN_EVERY_S = 5.0
+COLUMNS = ("load", "tokens/s", "each", "TTFT p50", "p95", "ITL p50", "p99 ms", "req/s", "failed", "")
+EMBEDDING_COLUMNS = ("load", "input tokens/s", "latency p50", "p95", "p99 ms", "req/s", "failed", "")
 STAGES = {"prepare": "preparing", "warmup": "warming up", "measure": "measuring", "drain": "waiting for the last"}
 
 
@@ -80,10 +82,11 @@ def summary(result: BenchResult) -> None:
 
     screen = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("load", "tokens/s", "each", "TTFT p50", "p95", "ITL p50", "p99 ms", "req/s", "failed", ""):
+    embeds = result.endpoint == "embeddings"
+    for name in EMBEDDING_COLUMNS if embeds else COLUMNS:
         table.add_column(name, justify="left" if name in ("load", "") else "right", no_wrap=True)
     for level in result.levels:
-        table.add_row(load_of(level), *_cells(level))
+        table.add_row(load_of(level), *(_embedding_cells(level) if embeds else _cells(level)))
     screen.print(table)
     screen.print()
     screen.print(escape(headline(result)))
@@ -94,20 +97,31 @@ def summary(result: BenchResult) -> None:
         screen.print(f"not valid: {escape(reason)}")
 
 
-def _cells(level: Level) -> list[str]:
-    def ms(stat: Stat | None, quantile: str) -> str:
-        return f"{getattr(stat, quantile) * 1e3:,.0f}" if stat else "–"
+def _ms(stat: Stat | None, quantile: str) -> str:
+    return f"{getattr(stat, quantile) * 1e3:,.0f}" if stat else "–"
 
+
+def _embedding_cells(level: Level) -> list[str]:
+    times = [_ms(level.e2e_s, quantile) for quantile in ("p50", "p95", "p99")]
+    return [f"{level.input_tok_s:,.1f}", *times, f"{level.request_s:.2f}", f"{level.failed}", _verdict(level)]
+
+
+def _verdict(level: Level) -> str:
+    if not level.valid:
+        return "not valid"
+    return {True: "meets the SLO", False: "misses the SLO", None: ""}[level.slo_met]
+
+
+def _cells(level: Level) -> list[str]:
     each = f"{level.decode_tok_s_per_user:.1f}" if level.decode_tok_s_per_user else "–"
-    slo = {True: "meets the SLO", False: "misses the SLO", None: ""}[level.slo_met]
     return [
         f"{level.output_tok_s:,.1f}",
         each,
-        ms(level.ttft_s, "p50"),
-        ms(level.ttft_s, "p95"),
-        ms(level.itl_s, "p50"),
-        ms(level.itl_s, "p99"),
+        _ms(level.ttft_s, "p50"),
+        _ms(level.ttft_s, "p95"),
+        _ms(level.itl_s, "p50"),
+        _ms(level.itl_s, "p99"),
         f"{level.request_s:.2f}",
         f"{level.failed}",
-        slo if level.valid else "not valid",
+        _verdict(level),
     ]

@@ -54,11 +54,11 @@ def values_of(row: Row) -> dict[str, tuple[float, ...]]:
     start, tokens = row.scheduled_s, row.token_s
     pace = tpot(row)
     return {
-        "ttft": (tokens[0] - start,),
+        "ttft": (tokens[0] - start,) if tokens else (),
         "ttfat": () if row.first_answer_s is None else (row.first_answer_s - start,),
         "itl": tuple(later - earlier for earlier, later in pairwise(tokens)),
         "tpot": () if pace is None else (pace,),
-        "e2e": (tokens[-1] - start,),
+        "e2e": ((tokens[-1] if tokens else row.end_s) - start,),  # an embedding has no tokens: the end of the reply
     }
 
 
@@ -127,7 +127,7 @@ def _arrivals(counted: Sequence[Row], load: LoadLevel, seconds: float) -> dict[s
         "asked_rate": load.rate,
         "achieved_rate": len(counted) / (_span([row.sent_s for row in counted]) + 1 / load.rate),
         "queue_delay_s": stat(row.sent_s - row.scheduled_s for row in counted),
-        "service_ttft_s": stat(row.token_s[0] - row.sent_s for row in counted if row.ok),
+        "service_ttft_s": stat(row.token_s[0] - row.sent_s for row in counted if row.ok and row.token_s),
     }
 
 
@@ -147,7 +147,7 @@ def _steady(rows: Sequence[Row], load: LoadLevel) -> dict[str, float | None]:
     """Output tokens per second while all users were busy: from the first to the last moment with full flight."""
     none: dict[str, float | None] = {"steady_s": None, "steady_output_tok_s": None}
     mine = [row for row in rows if not row.warmup]
-    if load.concurrency is None or not mine:
+    if load.concurrency is None or not any(row.token_s for row in mine):
         return none
     changes = sorted([(row.sent_s, 1) for row in mine] + [(row.end_s, -1) for row in mine], key=lambda c: (c[0], -c[1]))
     full: list[float] = []

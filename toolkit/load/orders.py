@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.load.prompts import NONCE_WORDS
-from toolkit.load.spec import BenchSpec, LoadLevel
+from toolkit.load.spec import PATHS, BenchSpec, LoadLevel
 
 PROMPTS = "prompts.jsonl"
 SLACK_S = 45.0
@@ -32,7 +32,8 @@ def child_spec(spec: BenchSpec, folder: Path, epoch_ns: int) -> dict[str, Any]:
         "port": endpoint.port,
         "tls": endpoint.scheme == "https",
         "host_header": endpoint.authority,
-        "path": f"{endpoint.base_path}/chat/completions",
+        "path": endpoint.base_path + PATHS[spec.kind],
+        "endpoint": spec.kind,
         "api_key_env": spec.api_key_env,
         "prompts": str(folder / PROMPTS),
         "nonce_words": NONCE_WORDS,

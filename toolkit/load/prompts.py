@@ -21,7 +21,7 @@ from statistics import NormalDist
 from typing import Any
 
 from toolkit.errors import InputError, UnknownNameError
-from toolkit.types import Basis, Lengths, Workload
+from toolkit.types import Basis, EndpointKind, Lengths, Workload
 
 _NOUNS = """
     time year people way day man thing woman life child world school state family student group country problem hand
@@ -190,22 +190,26 @@ def _quantile(lengths: Lengths, q: float) -> float:
     return math.exp(NormalDist(math.log(mean) - variance / 2, math.sqrt(variance)).inv_cdf(q))
 
 
-def bodies(prompts: Sequence[Prompt], model: str, extra: dict[str, Any]) -> list[dict[str, Any]]:
+def bodies(
+    prompts: Sequence[Prompt], model: str, extra: dict[str, Any], kind: EndpointKind = "chat"
+) -> list[dict[str, Any]]:
     """What the load processes need of each prompt: the JSON body before and after the gap, and its lengths."""
     found = []
     for prompt in prompts:
-        before, after = json.dumps(body(prompt.text, model, prompt.asked_output_tokens, extra)).split(GAP)
-        found.append(
-            {"id": prompt.id, "before": before, "after": after, "asked_output_tokens": prompt.asked_output_tokens}
-        )
+        before, after = json.dumps(body(prompt.text, model, prompt.asked_output_tokens, extra, kind)).split(GAP)
+        asked = 0 if kind == "embeddings" else prompt.asked_output_tokens
+        found.append({"id": prompt.id, "before": before, "after": after, "asked_output_tokens": asked})
     return found
 
 
-def body(text: str, model: str, max_tokens: int, extra: dict[str, Any]) -> dict[str, Any]:
-    """A streaming chat request; ``extra`` holds what only some engines take."""
+def body(text: str, model: str, max_tokens: int, extra: dict[str, Any], kind: EndpointKind = "chat") -> dict[str, Any]:
+    """A streaming request, or one for an embedding; ``extra`` holds what only some engines take."""
+    if kind == "embeddings":
+        return {"model": model, "input": text, **extra}
+    said = {"prompt": text} if kind == "completions" else {"messages": [{"role": "user", "content": text}]}
     return {
         "model": model,
-        "messages": [{"role": "user", "content": text}],
+        **said,
         "max_tokens": max_tokens,
         "temperature": 0,
         "stream": True,

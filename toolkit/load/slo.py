@@ -69,6 +69,13 @@ def parse(text: str) -> Slo:
     return Slo(",".join(parts), tuple(_bound(part) for part in parts))
 
 
+def check_whole(slo: Slo) -> None:
+    """InputError unless it bounds the whole answer alone, as it must where no tokens come (embeddings)."""
+    wrong = [bound.metric for bound in slo.bounds if bound.metric != "e2e"]
+    if wrong:
+        raise InputError(f"an embedding has no {wrong[0]}: it comes in one piece", "Bound e2e, like e2e_p95<100ms.")
+
+
 def _bound(part: str) -> Bound:
     found = _BOUND.match(part)
     if found is None:

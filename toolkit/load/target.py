@@ -10,8 +10,9 @@ from typing import Any
 from toolkit.errors import EnvironmentFailedError, InputError
 from toolkit.load.probe import Answer, Probe
 from toolkit.load.prompts import GAP, MAX_TOKENS, Calibration, Material, Prompt, bank, body, calibrate, nonce
-from toolkit.load.spec import BenchSpec
+from toolkit.load.spec import PATHS, BenchSpec
 from toolkit.paths import data_root
+from toolkit.types import EndpointKind
 
 CALIBRATE_S = 4.0
 """Time spent on correcting single prompts; the first two probes come on top."""
@@ -49,7 +50,7 @@ def prepare(spec: BenchSpec, key: str | None) -> Prepared:
         model = spec.model or _first(models, listing, spec)
         engine = _engine(models, model, listing)
         extra = _extra(spec, engine.get("name"))
-        counter = _Counter(probe, model, spec.seed)
+        counter = _Counter(probe, model, spec.seed, spec.kind)
         calibration = calibrate(counter, material, spec.workload.input_tokens.mean)
         until = time.monotonic() + CALIBRATE_S
         prompts = bank(spec.workload, material, spec.seed, calibration, counter, lambda: time.monotonic() < until)
@@ -61,8 +62,9 @@ def prepare(spec: BenchSpec, key: str | None) -> Prepared:
 class _Counter:
     """Prompt tokens of a text, by the usage of a one-token answer. Gives up for good when the target does not say."""
 
-    def __init__(self, probe: Probe, model: str, seed: int) -> None:
+    def __init__(self, probe: Probe, model: str, seed: int, kind: EndpointKind) -> None:
         self._probe = probe
+        self._kind = kind
         self._model = model
         self._draw = random.Random(f"{seed}-probe")
         self._gave_up = False
@@ -71,10 +73,11 @@ class _Counter:
         if self._gave_up:
             return None
         words = text.replace(GAP, nonce(self._draw))
-        question = body(words, self._model, 1, {"stream": False})
-        del question["stream_options"]
+        extra = {} if self._kind == "embeddings" else {"stream": False}
+        question = body(words, self._model, 1, extra, self._kind)
+        question.pop("stream_options", None)
         try:
-            answer = self._probe.post("/chat/completions", question)
+            answer = self._probe.post(PATHS[self._kind], question)
             counted = answer.document["usage"]["prompt_tokens"]
             if type(counted) is int and 0 < counted < MAX_TOKENS:
                 return counted
@@ -122,6 +125,8 @@ def _engine(models: dict[str, dict[str, Any]], model: str, listing: Answer) -> d
 
 def _extra(spec: BenchSpec, engine: str | None) -> dict[str, Any]:
     extra: dict[str, Any] = {}
+    if spec.kind == "embeddings":
+        return extra
     if spec.ignore_eos if spec.ignore_eos is not None else engine is not None:
         extra["ignore_eos"] = True
     if spec.prompt_cache is not None:

@@ -161,10 +161,19 @@ def _trend(e: Evidence) -> tuple[str, float] | None:
 
 
 def _first_token(row: Row) -> float | None:
-    return row.token_s[0] - row.scheduled_s
+    return row.token_s[0] - row.scheduled_s if row.token_s else None
 
 
-_TRENDS: dict[str, Callable[[Row], float | None]] = {"time to first token": _first_token, "time per token": tpot}
+def _whole_answer(row: Row) -> float | None:
+    """For embeddings alone: where tokens come, answers of several lengths differ by themselves."""
+    return None if row.token_s else row.end_s - row.scheduled_s
+
+
+_TRENDS: dict[str, Callable[[Row], float | None]] = {
+    "time to first token": _first_token,
+    "time per token": tpot,
+    "latency": _whole_answer,
+}
 
 
 def _shift(first: Sequence[float], second: Sequence[float]) -> float | None:
