@@ -7,9 +7,9 @@ VENV    ?= .venv
 PYTHON  ?= python3
 BIN      = $(VENV)/bin
 PIP      = $(BIN)/python -m pip --disable-pip-version-check
-FAST     = not real and not slow and not browser and not vllm and not faults
+FAST     = not real and not slow and not browser and not vllm and not faults and not deploy
 
-.PHONY: demo test check test-vllm faults accuracy install-llama format docs browser clean
+.PHONY: demo test check test-deploy test-vllm faults accuracy install-llama format docs browser clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -59,6 +59,10 @@ test: $(VENV)/.dev install-llama browser ## every test that can run here, faults
 
 faults: $(VENV)/.dev install-llama ## every fault 20 times
 	@SELFHOST_FAULT_REPEATS=20 $(BIN)/pytest -q -m faults --timeout=1800
+
+test-deploy: $(VENV)/.dev ## deployment files read by SkyPilot's and Ray's own parsers: two minutes and 0.8 GB the first time
+	@PYTHON=$(PYTHON) bash tests/deploy/install.sh .venv-deploy
+	@$(BIN)/pytest -q -m deploy
 
 test-vllm: $(VENV)/.dev ## the tests on a real vLLM (CPU build), about ten minutes and 3.4 GB the first time
 	@bash tests/vllm/run.sh $(VENV)

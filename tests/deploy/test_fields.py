@@ -42,7 +42,9 @@ def test_a_field_does_what_its_table_says(target: str, field: str) -> None:
     use = FIELDS[target][field]
     chosen = options(key=target != "rayserve")
     before = deploy(base, target, chosen).files
-    value = ("/usr/bin/vllm", *vllm().argv[1:], "--x", "1") if (target, field) == ("systemd", "argv") else CHANGED[field]
+    value = (
+        ("/usr/bin/vllm", *vllm().argv[1:], "--x", "1") if (target, field) == ("systemd", "argv") else CHANGED[field]
+    )
     after_plan = base.model_copy(update={field: value})
     try:
         after = deploy(after_plan, target, chosen).files

@@ -148,7 +148,9 @@ def test_kustomize_puts_the_folder_together(case: str, tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
     for folder, kind in ((tmp_path, "Deployment"), (tmp_path / "monitoring", "ConfigMap")):
-        done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert kind in {d["kind"] for d in docs(done.stdout)}
 

@@ -1,0 +1,93 @@
+"""SkyPilot's and Ray's own parsers read the files, in an environment of their own (`make test-deploy`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.plans import HELD, docs, made
+from toolkit.deploy import hardware
+
+pytestmark = pytest.mark.deploy
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = Path(os.environ.get("SELFHOST_DEPLOY_VENV", ROOT / ".venv-deploy")) / "bin" / "python"
+
+SKY = """
+import json, sys
+from sky.task import Task
+task = Task.from_yaml(sys.argv[1]) if len(sys.argv) == 2 else Task.from_yaml_config(
+    __import__("yaml").safe_load(open(sys.argv[1])), secrets_overrides={"SELFHOST_API_KEY": sys.argv[2]})
+(resources,) = task.resources
+service = task.service
+print(json.dumps({
+    "gpus": resources.accelerators, "spot": resources.use_spot, "cpus": resources.cpus, "memory": resources.memory,
+    "image": resources.image_id, "ports": resources.ports, "disk": resources.disk_size,
+    "path": service.readiness_path, "post": service.post_data, "headers": service.readiness_headers,
+    "replicas": [service.min_replicas, service.max_replicas], "fallback": service.dynamic_ondemand_fallback,
+    "run": task.run}))
+"""
+RAY = """
+import json, sys, yaml
+from ray.serve.schema import ServeDeploySchema
+from ray.llm._internal.serve.core.configs.llm_config import LLMConfig
+config = ServeDeploySchema.parse_obj(yaml.safe_load(open(sys.argv[1])))
+(application,) = config.applications
+models = [LLMConfig(**m) for m in application.args["llm_configs"]]
+print(json.dumps({"import": application.import_path, "gpu": [m.accelerator_type for m in models],
+                  "kwargs": [m.engine_kwargs for m in models]}))
+"""
+NAMES = """
+import json
+from ray.util.accelerators import accelerators
+print(json.dumps(sorted(v for k, v in vars(accelerators).items() if k.isupper() and isinstance(v, str))))
+"""
+
+
+def parsed(program: str, *words: str, home: Path) -> object:
+    if not PYTHON.is_file():
+        pytest.skip(f"{PYTHON.parent.parent} is not there; `make test-deploy` makes it")
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1", "RAY_SERVE_LOG": "0"}
+    done = subprocess.run(
+        [str(PYTHON), "-c", program, *words], env=env, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("case", [c for c, t in HELD if t == "skypilot"])
+def test_skypilot_reads_its_service(case: str, tmp_path: Path) -> None:
+    deployed = made(case, "skypilot")
+    (tmp_path / "service.yaml").write_text(deployed.files["service.yaml"])
+    key = ["the-key"] if deployed.about.key_env else []
+    found = parsed(SKY, str(tmp_path / "service.yaml"), *key, home=tmp_path)
+    assert isinstance(found, dict)
+    about = deployed.about
+    sky = {"H100-SXM-80GB": "H100", "L4": "L4"}
+    assert found["gpus"] == ({sky[about.gpu]: about.gpus_per_replica} if about.gpu else None)
+    assert (found["spot"], bool(found["fallback"])) == (about.spot, about.spot)
+    assert found["replicas"] == [about.replicas, about.replicas]
+    assert found["post"]["model"] == about.served_name  # it is a POST, and so a token, that makes it ready
+    assert found["path"] == "/v1/chat/completions"
+    assert found["headers"] == ({"Authorization": "Bearer the-key"} if key else None)
+    assert list(found["image"].values()) == [f"docker:{about.image}"]
+    assert found["ports"] == ["8000"]
+
+
+def test_rays_own_schema_reads_the_application(tmp_path: Path) -> None:
+    (service,) = docs(made("vllm-ray", "rayserve").files["rayservice.yaml"])
+    (tmp_path / "serve.yaml").write_text(service["spec"]["serveConfigV2"])
+    found = parsed(RAY, str(tmp_path / "serve.yaml"), home=tmp_path)
+    assert isinstance(found, dict)
+    assert (found["import"], found["gpu"]) == ("ray.serve.llm:build_openai_app", ["H100"])
+    assert found["kwargs"][0]["tensor_parallel_size"] == 2
+
+
+def test_rays_accelerator_types_are_rays(tmp_path: Path) -> None:
+    known = parsed(NAMES, home=tmp_path)
+    assert isinstance(known, list)
+    assert {n.ray for n in hardware.GPUS.values() if n.ray} <= set(known)

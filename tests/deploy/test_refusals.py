@@ -1,0 +1,189 @@
+"""What no target may take: names, secrets, machines too small, words that mean something else in a file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.deploy.plans import H100, RAM, made, options, qwen, smol, vllm
+from tests.deploy.plans import launch as launched
+from toolkit.deploy import names
+from toolkit.deploy.deploy import CONTAINERS, FIELDS, Deployed, deploy
+from toolkit.deploy.source import Hub, Volume
+from toolkit.errors import InputError, UnknownNameError
+from toolkit.size import Ask, Device, plan
+from toolkit.types import GIB, LaunchPlan
+
+
+def kubernetes(document: LaunchPlan, **chosen: Any) -> Deployed:
+    return deploy(document, "kubernetes", options(**chosen))
+
+
+@pytest.mark.parametrize("name", ["Qwen", "a_b", "-a", "a-", "1a", "a b", "../up", "a.b", "ü", "a" * 200])
+@pytest.mark.parametrize("target", FIELDS)
+def test_names_that_are_no_label(name: str, target: str) -> None:
+    with pytest.raises(InputError, match=r"does not accept the name") as caught:
+        deploy(vllm(), target, options(name=name))
+    proposed = re.search(r"for example: (\S+)", str(caught.value.hint))
+    assert proposed
+    assert names.LABEL.fullmatch(proposed[1])
+
+
+@pytest.mark.parametrize(
+    ("served", "name"),
+    [
+        ("Qwen/Qwen3-8B", "qwen-qwen3-8b"),
+        ("llama_3.1", "llama-3-1"),
+        ("3b", "m-3b"),
+        ("x" * 99, "x" * 41),
+        ("--a--", "a"),
+    ],
+)
+def test_names_made_from_served_ones(served: str, name: str) -> None:
+    assert names.from_served(served, 41) == name
+
+
+@pytest.mark.parametrize("target", CONTAINERS)
+def test_the_longest_name_leaves_room_for_those_made_from_it(target: str) -> None:
+    """A name of a Kubernetes object that is a host's name, or of a label, has at most 63 characters."""
+    longest = "a" * CONTAINERS[target].longest_name
+    document = vllm(version="0.26") if target == "rayserve" else vllm()
+    text = "\n".join(deploy(document, target, options(name=longest, key=target != "rayserve")).files.values())
+    assert all(len(n) <= 63 for n in re.findall(r"^\s+name: (\S+)$", text, re.MULTILINE) if n.startswith("a"))
+
+
+def test_targets_and_gpus_have_did_you_mean() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        deploy(vllm(), "kubernets", options())
+    assert caught.value.nearest[0] == "kubernetes"
+    unknown = launched(
+        plan(Ask(qwen(), (Device("H100-X", H100.usable_bytes, "gpu", "given"),), "vllm", engine_version="0.32"))
+    )
+    with pytest.raises(UnknownNameError, match="H100-X"):
+        kubernetes(unknown)
+    text = kubernetes(unknown, gpu_type="NVIDIA-H100-X").files["deployment.yaml"]
+    assert "- NVIDIA-H100-X\n" in text
+
+
+@pytest.mark.parametrize(
+    ("gpu", "target", "says"),
+    [
+        ("RTX-4090", "rayserve", "Ray has no GPU type for RTX-4090"),
+        ("H20", "skypilot", "SkyPilot has no GPU type for H20"),
+    ],
+)
+def test_a_gpu_that_the_target_has_no_word_for(gpu: str, target: str, says: str) -> None:
+    device = Device(gpu, int(79 * GIB), "gpu", "given")
+    document = launched(plan(Ask(qwen(), (device,), "vllm", context=2048, engine_version="0.26")))
+    with pytest.raises(InputError, match=says):
+        deploy(document, target, options(key=target != "rayserve"))
+
+
+def test_more_gpus_than_a_machine_has() -> None:
+    sixteen = vllm().memory
+    assert sixteen
+    many = vllm().model_copy(update={"memory": sixteen.model_copy(update={"devices": sixteen.devices * 16, "tp": 16})})
+    with pytest.raises(InputError, match="16 × H100-SXM-80GB in one machine, and machines hold at most 8"):
+        kubernetes(many)
+
+
+def test_unlike_gpus_and_gpus_of_others() -> None:
+    memory = vllm().memory
+    assert memory
+    other = memory.devices[0].model_copy(update={"name": "L4"})
+    with pytest.raises(InputError, match="unlike GPUs"):
+        kubernetes(
+            vllm().model_copy(update={"memory": memory.model_copy(update={"devices": (*memory.devices, other)})})
+        )
+    amd = memory.devices[0].model_copy(update={"name": "MI300X"})
+    with pytest.raises(InputError, match="NVIDIA"):
+        kubernetes(vllm().model_copy(update={"memory": memory.model_copy(update={"devices": (amd,)})}))
+
+
+def test_a_vllm_on_a_cpu_has_no_image() -> None:
+    memory = vllm().memory
+    assert memory
+    cpu = memory.devices[0].model_copy(update={"name": "CPU"})
+    with pytest.raises(InputError, match="NVIDIA GPU"):
+        kubernetes(vllm().model_copy(update={"memory": memory.model_copy(update={"devices": (cpu,)})}))
+
+
+def test_a_release_without_an_image_is_not_replaced() -> None:
+    with pytest.raises(InputError, match=r"vLLM 0\.31.*no image") as caught:
+        kubernetes(vllm(version="0.31"))
+    assert "0.32" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("target", FIELDS)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"env": {"HF_TOKEN": "hf_secretsecret"}},
+        {"env": {"MY_API_KEY": "secretsecret"}},
+        {"argv": ("/usr/bin/vllm", "serve", "{model}", "--api-key", "secretsecret")},
+        {"argv": ("/usr/bin/vllm", "serve", "{model}", "--api-key=secretsecret")},
+    ],
+)
+def test_a_secret_in_a_plan_is_refused_and_not_repeated(target: str, changed: dict[str, Any]) -> None:
+    document = vllm(version="0.26").model_copy(update=changed)
+    with pytest.raises(InputError) as caught:
+        deploy(document, target, options(key=target != "rayserve"))
+    assert "secretsecret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("target", FIELDS)
+def test_a_line_break_in_a_word_starts_no_line_of_a_file(target: str) -> None:
+    for changed in (
+        {"served_name": "a\nExecStartPre=/bin/sh"},
+        {"argv": ("/usr/bin/vllm", "serve", "{model}", "--x", "a\nb: c")},
+        {"env": {"A": "1\nB=2"}},
+    ):
+        with pytest.raises(InputError):
+            deploy(vllm(version="0.26").model_copy(update=changed), target, options(name="m", key=target != "rayserve"))
+
+
+@pytest.mark.parametrize("word", ["/home/me/template.jinja", "~/t", "./t", "{uds}"])
+def test_what_means_something_only_here(word: str) -> None:
+    document = vllm().model_copy(update={"argv": (*vllm().argv, "--chat-template", word)})
+    with pytest.raises(InputError, match="machine"):
+        kubernetes(document)
+
+
+def test_kubernetes_expands_no_word_of_a_plan() -> None:
+    """In ``args`` Kubernetes replaces $(NAME); $$(NAME) is the text itself."""
+    document = vllm().model_copy(update={"argv": (*vllm().argv, "--x", "$(HOME)")})
+    assert "$$(HOME)" in kubernetes(document).files["deployment.yaml"]
+    with pytest.raises(InputError, match="kserve fills in"):
+        deploy(document, "kserve", options())
+
+
+def test_where_a_model_may_not_come_from() -> None:
+    document = launched(plan(Ask(smol(), (RAM,), "llama.cpp", context=2048, concurrency=2)))
+    for hub, volume, says in (
+        (Hub("a/b"), None, "several GGUF files"),
+        (None, Volume("w", "../up.gguf"), "no path inside a volume"),
+        (None, Volume("w", "folder"), "reads one GGUF file"),
+        (Hub("a/b", None, "m.gguf"), Volume("w", "m.gguf"), "not from both"),
+    ):
+        with pytest.raises(InputError, match=says):
+            deploy(document, "kubernetes", options(), hub=hub, volume=volume)
+    with pytest.raises(InputError, match="whole repository"):
+        deploy(vllm(), "kubernetes", options(), hub=Hub("a/b", None, "m.gguf"))
+
+
+@pytest.mark.parametrize("replicas", [0, -1, 1001])
+def test_replicas_that_make_no_sense(replicas: int) -> None:
+    with pytest.raises(InputError, match="replicas"):
+        kubernetes(vllm(), replicas=replicas)
+
+
+def test_sizes_are_those_of_the_hand() -> None:
+    """Qwen3-8B in bf16: 8.19e9 parameters x 2 B = 15.26 GiB, so 8 + 15.26 -> 24 GiB of host memory, and
+    15.26 x 1.2 = 18.3 -> 20 GiB of cache; 16.38e9 B at 100 and at 300 MB/s plus 240 s is 459 s to load.
+    """
+    files = made("vllm-1gpu", "kubernetes").files
+    assert "memory: 24Gi" in files["deployment.yaml"]
+    assert "storage: 20Gi" in files["cache.yaml"]
+    assert "Expected load 459 s" in files["deployment.yaml"]
