@@ -56,18 +56,21 @@ def llama(device: Device = RAM, context: int = 2048) -> LaunchPlan:
     argv = [*made.argv]
     if "-t" in argv:  # the planner took this machine's cores: fixed here, so that files are the same everywhere
         argv[argv.index("-t") + 1] = "3"
-    return made.model_copy(update={"argv": tuple(argv)})
+    reasons = tuple(r for r in made.reasons if "cores" not in r and "core" not in r)
+    return made.model_copy(update={"argv": tuple(argv), "reasons": reasons})
 
 
 CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
     "vllm-1gpu": (vllm(), {}, {}),
     "vllm-tp2-replicas": (vllm(2), {"replicas": 3}, {}),
+    "vllm-spot": (vllm(), {"spot": True}, {}),
     "vllm-spot-nokey": (vllm(), {"spot": True, "key": False}, {}),
     "vllm-awq-volume": (vllm(fmt="awq"), {}, {"volume": Volume("weights", "qwen3-8b-awq")}),
     "vllm-ray": (vllm(2, "0.26"), {"key": False, "replicas": 2}, {}),
     "llama-cpu": (llama(), {}, {"hub": Hub(GGUF, COMMIT, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
     "llama-cpu-host": (llama(), {}, {}),
     "llama-gpu": (llama(L4), {"key": False}, {"hub": Hub(GGUF, None, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
+    "llama-gpu-key": (llama(L4), {}, {"hub": Hub(GGUF, None, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
     "llama-gpu-volume": (llama(L4), {"replicas": 2}, {"volume": Volume("weights", "gguf/smol.gguf")}),
 }
 """Name → plan, options, where the model is."""
@@ -76,6 +79,8 @@ REFUSED = {
     ("vllm-1gpu", "rayserve"): "API key",
     ("vllm-tp2-replicas", "rayserve"): "API key",
     ("vllm-awq-volume", "rayserve"): "API key",
+    ("vllm-spot", "rayserve"): "API key",
+    **{(case, "skypilot"): "without an API key" for case in ("vllm-spot-nokey", "vllm-ray", "llama-gpu")},
     ("vllm-spot-nokey", "rayserve"): "vLLM 0.26",
     ("vllm-awq-volume", "skypilot"): "volume",
     ("llama-gpu-volume", "skypilot"): "volume",
@@ -84,10 +89,10 @@ REFUSED = {
     **{("vllm-tp2-replicas", t): "one machine" for t in ("compose", "quadlet")},
     **{("vllm-ray", t): "one machine" for t in ("compose", "quadlet")},
     **{("llama-gpu-volume", t): "one machine" for t in ("compose", "quadlet")},
-    **{("vllm-spot-nokey", t): "only a rented one is spot" for t in ("compose", "quadlet")},
+    **{(c, t): "only a rented one is spot" for c in ("vllm-spot", "vllm-spot-nokey") for t in ("compose", "quadlet")},
     **{
         (f"llama-{c}", t): "cannot run llama.cpp"
-        for c in ("cpu", "cpu-host", "gpu", "gpu-volume")
+        for c in ("cpu", "cpu-host", "gpu", "gpu-key", "gpu-volume")
         for t in ("kserve", "production-stack", "rayserve")
     },
 }

@@ -18,7 +18,7 @@ CASE = {
     "kubernetes": "vllm-tp2-replicas",
     "kserve": "vllm-awq-volume",
     "production-stack": "vllm-tp2-replicas",
-    "skypilot": "vllm-spot-nokey",
+    "skypilot": "vllm-spot",
     "rayserve": "vllm-ray",
 }
 

@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = Path(os.environ.get("SELFHOST_DEPLOY_VENV", ROOT / ".venv-deploy")) / "bin" / "python"
 
 SKY = """
-import json, sys
+import json, sys, yaml
 from sky.task import Task
-task = Task.from_yaml(sys.argv[1]) if len(sys.argv) == 2 else Task.from_yaml_config(
-    __import__("yaml").safe_load(open(sys.argv[1])), secrets_overrides={"SELFHOST_API_KEY": sys.argv[2]})
+with open(sys.argv[1]) as file:
+    task = Task.from_yaml_config(yaml.safe_load(file), secrets_overrides={"SELFHOST_API_KEY": sys.argv[2]})
 (resources,) = task.resources
 service = task.service
 print(json.dumps({
@@ -63,8 +63,7 @@ def parsed(program: str, *words: str, home: Path) -> object:
 def test_skypilot_reads_its_service(case: str, tmp_path: Path) -> None:
     deployed = made(case, "skypilot")
     (tmp_path / "service.yaml").write_text(deployed.files["service.yaml"])
-    key = ["the-key"] if deployed.about.key_env else []
-    found = parsed(SKY, str(tmp_path / "service.yaml"), *key, home=tmp_path)
+    found = parsed(SKY, str(tmp_path / "service.yaml"), "the-key", home=tmp_path)
     assert isinstance(found, dict)
     about = deployed.about
     sky = {"H100-SXM-80GB": "H100", "L4": "L4"}
@@ -73,7 +72,7 @@ def test_skypilot_reads_its_service(case: str, tmp_path: Path) -> None:
     assert found["replicas"] == [about.replicas, about.replicas]
     assert found["post"]["model"] == about.served_name  # it is a POST, and so a token, that makes it ready
     assert found["path"] == "/v1/chat/completions"
-    assert found["headers"] == ({"Authorization": "Bearer the-key"} if key else None)
+    assert found["headers"] == {"Authorization": "Bearer the-key"}
     assert list(found["image"].values()) == [f"docker:{about.image}"]
     assert found["ports"] == ["8000"]
 

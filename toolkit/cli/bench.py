@@ -26,7 +26,8 @@ def bench(
     target: Annotated[
         str | None,
         typer.Argument(
-            help="A served name, or the URL of an OpenAI-compatible server.", autocompletion=complete.served_names
+            help="A served name, the URL of an OpenAI-compatible server, or a folder of `deploy`.",
+            autocompletion=complete.served_names,
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask for. Default: the first the server lists.")] = None,
@@ -78,19 +79,21 @@ def bench(
 
     Exit status 1 when more requests failed than allowed, or no level met the service level; 3 when nothing answers.
     """
+    from toolkit.cli import deployed
     from toolkit.cli.bench_view import Live, show
     from toolkit.cli.output import emit
     from toolkit.load.history import check_label
     from toolkit.load.run import run
 
     checked = _self_check(quiet=quiet, as_json=as_json, alone=target is None) if self_check else None
-    address, served = _target(target)
+    there = deployed.deployment(target)
+    address, served = _target(deployed.address(there) if there else target)
     asked = _workload(workload, input_len, output_len)
     spec = _spec(
         endpoint=address,
         target=target or "",
         kind=endpoint,
-        model=model or (served.served_name or None if served else None),
+        model=model or next((known.served_name for known in (there, served) if known), None) or None,
         workload=asked,
         **load(concurrency=concurrency, rate=rate, sweep=sweep, find_max=find_max, search_time=search_time),
         arrival=arrival,
@@ -102,14 +105,14 @@ def bench(
         max_failed_share=max_failed,
         seed=seed,
         processes=processes,
-        api_key_env=_key_variable(api_key_env),
+        api_key_env=_key_variable(api_key_env or (there.key_env if there else None)),
         ignore_eos=ignore_eos,
         prompt_cache=prompt_cache,
         limits={"request_s": seconds(timeout, "timeout"), "stall_s": seconds(stall, "stall")},
         command=shlex.join(["selfhost", *sys.argv[1:]]),
         label=check_label(label),
         self_check=checked,
-        **_facts(served),
+        **({"engine": deployed.facts(there)} if there else _facts(served)),
     )
     folder = out or Path("selfhost-bench") / _now()
     with Live(quiet=quiet) as live:
@@ -147,7 +150,7 @@ def _target(target: str | None) -> tuple[Endpoint, Deployment | None]:
     from toolkit.supervise import api
 
     if target is None:
-        raise InputError("there is no target", "Give a served name or the URL of an OpenAI-compatible server.")
+        raise InputError("there is no target", "Give a served name, a URL, or a folder of `deploy`.")
     if looks_like_url(target):
         return endpoint(target), None
     served = api.status(target)

@@ -8,14 +8,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.cli.deployed import ABOUT
 from toolkit.errors import EnvironmentFailedError, InputError
 
 if TYPE_CHECKING:
-    from toolkit.types import DeployFolder
     from toolkit.types.deployed import Change
 
 MAX_BYTES = 8 * 2**20
-ABOUT = "deployment.json"
 
 
 def check(place: Path) -> None:
@@ -91,24 +90,6 @@ def left_over(place: Path, files: dict[str, str]) -> list[str]:
         return []
     names = [n for n in earlier if isinstance(n, str)] if isinstance(earlier, list) else []
     return [n for n in names if n not in files and ".." not in n and (place / n).is_file()]
-
-
-def read(place: Path) -> DeployFolder:
-    """The deployment of a folder.
-
-    Raises:
-        InputError: the folder holds none, or one of another version.
-    """
-    from toolkit.cli.pipeline import read_document
-    from toolkit.types import DeployFolder
-
-    document: DeployFolder = read_document(place / ABOUT, DeployFolder)
-    return document
-
-
-def holds_one(place: Path) -> bool:
-    """Whether a folder was written by `deploy`."""
-    return (place / ABOUT).is_file()
 
 
 def _inside(place: Path, path: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from toolkit.deploy.sizing import Resources
+from toolkit.deploy.sizing import Resources, where
 from toolkit.deploy.source import Source
 from toolkit.types import LaunchPlan
 
@@ -64,6 +64,11 @@ class Intent:
     def name(self) -> str:
         """The deployment's name."""
         return self.options.name
+
+    @property
+    def where(self) -> str:
+        """How many copies, on what, in words."""
+        return where(self.options.replicas, self.resources.gpus, self.resources.gpu)
 
     @property
     def key_env(self) -> str:

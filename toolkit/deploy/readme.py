@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from toolkit.deploy.rendered import Rendered
+from toolkit.deploy.sizing import where
 from toolkit.types import DeployFolder, LaunchPlan
 
 
 def render(about: DeployFolder, plan: LaunchPlan, rendered: Rendered) -> str:
     """Markdown."""
-    gpus = f"{about.gpus_per_replica} × {about.gpu}" if about.gpu else "CPU only"
     size = f", {about.context:,} tokens for {about.concurrency} at once" if about.context else ""
     lines = [
         f"# {about.served_name} on {about.target}",
         "",
-        f"{about.replicas} replica(s), {gpus} each{', spot' if about.spot else ''}{size}.",
+        f"{where(about.replicas, about.gpus_per_replica, about.gpu)}{', spot' if about.spot else ''}{size}.",
         "Written by `selfhost deploy`.",
         "",
     ]

@@ -93,3 +93,9 @@ def _host_gib(memory: MemoryPlan, gpus: int) -> int:
     if not gpus:
         return math.ceil(planned / GIB) + CPU_EXTRA_GIB
     return HOST_GIB + math.ceil((planned + _weights(memory) / gpus) / GIB)
+
+
+def where(replicas: int, gpus: int, gpu: str | None) -> str:
+    """How many copies, on what: ``2 replicas, each on 4 × H100-SXM-80GB``."""
+    place = f"on {gpus} × {gpu}" if gpu else "on the CPU"
+    return f"1 replica {place}" if replicas == 1 else f"{replicas} replicas, each {place}"

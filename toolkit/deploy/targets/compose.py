@@ -21,9 +21,8 @@ GRACE_EXTRA_S = 20
 def render(intent: Intent) -> Rendered:
     """The files of the folder."""
     needs = intent.resources
-    gpus = f"{needs.gpus} × {needs.gpu}" if needs.gpu else "CPU"
     top = header(
-        f"{intent.plan.served_name} on {intent.engine}, {gpus}. Docker Compose 2.24 or newer.",
+        f"{intent.plan.served_name} on {intent.engine}: {intent.where}. Docker Compose 2.24 or newer.",
         *(["GPUs need the NVIDIA Container Toolkit."] if needs.gpus else []),
     )
     files = {"compose.yaml": yaml(_compose(intent), top=top), "prometheus.yml": _prometheus(intent)}

@@ -29,8 +29,7 @@ def render(intent: Intent) -> Rendered:
     """The files of the folder."""
     name = intent.name
     top = header(
-        f"{intent.plan.served_name}: {intent.options.replicas} replica(s) of {intent.resources.gpus} × "
-        f"{intent.resources.gpu}. KServe 0.19 or newer with its llmisvc controller.",
+        f"{intent.plan.served_name}: {intent.where}. KServe 0.19 or newer with its llmisvc controller.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
     monitor = pod.pod_monitor(intent, {LABEL: name})

@@ -49,10 +49,8 @@ def render(intent: Intent) -> Rendered:
 
 
 def _top(intent: Intent) -> str:
-    needs = intent.resources
-    gpus = f"{needs.gpus} × {needs.gpu}" if needs.gpu else "CPU"
     return header(
-        f"{intent.plan.served_name} on {intent.engine}: {intent.options.replicas} replica(s), {gpus} each.",
+        f"{intent.plan.served_name} on {intent.engine}: {intent.where}.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
 

@@ -32,8 +32,7 @@ SAID_BY_VALUES = {
 def render(intent: Intent) -> Rendered:
     """The files of the folder."""
     top = header(
-        f"Values of the Helm chart vllm-stack {CHART}: {intent.plan.served_name}, {intent.options.replicas} "
-        f"replica(s) of {intent.resources.gpus} × {intent.resources.gpu}.",
+        f"Values of the Helm chart vllm-stack {CHART}: {intent.plan.served_name}, {intent.where}.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
     monitor = pod.pod_monitor(intent, {"model": intent.name}, port="container-port")

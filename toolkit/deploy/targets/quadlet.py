@@ -54,9 +54,8 @@ def _container(intent: Intent) -> str:
 
 
 def _unit(intent: Intent) -> list[str]:
-    gpus = f"{intent.resources.gpus} × {intent.resources.gpu}" if intent.resources.gpu else "CPU"
     return [
-        f"# {intent.plan.served_name} on {intent.engine}, {gpus}. Needs Podman 5.0 or newer.",
+        f"# {intent.plan.served_name} on {intent.engine}: {intent.where}. Needs Podman 5.0 or newer.",
         "[Unit]",
         f"Description=selfhost: {intent.name}",
         "Wants=network-online.target",

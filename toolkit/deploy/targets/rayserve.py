@@ -39,8 +39,7 @@ def render(intent: Intent) -> Rendered:
     _check(intent)
     name = intent.name
     top = header(
-        f"{intent.plan.served_name}: {intent.options.replicas} replica(s) of {intent.resources.gpus} × "
-        f"{intent.resources.gpu}. KubeRay 1.4 or newer; vLLM 0.26 comes with the image.",
+        f"{intent.plan.served_name}: {intent.where}. KubeRay 1.4 or newer; vLLM 0.26 comes with the image.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
     monitor = pod.pod_monitor(intent, {"ray.io/is-ray-node": "yes"}, port="metrics")

@@ -26,21 +26,22 @@ def render(intent: Intent) -> Rendered:
         raise InputError(
             "skypilot rents machines in several clouds, and a volume lies in one of them", "name the model's hub id."
         )
-    needs = intent.resources
-    gpus = f"{needs.gpus} × {needs.gpu}" if needs.gpu else "CPU"
+    if not intent.options.key:
+        raise InputError(
+            "skypilot puts the address on the internet, and without an API key anybody may use it", "keep the key."
+        )
     top = header(
-        f"{intent.plan.served_name} on {intent.engine}: {intent.options.replicas} replica(s), {gpus} each.",
+        f"{intent.plan.served_name} on {intent.engine}: {intent.where}.",
         "GPUs are the memory plan's; cores, memory and disk are assumed lower bounds.",
     )
-    secrets = f" --secret {KEY_ENV}" if intent.options.key else ""
     return Rendered(
         files={FILE: yaml(_task(intent), top=top)},
         image=intent.image,
         base_url=None,
         endpoint=f"sky serve status --endpoint {intent.name}",
         commands=DeployCommands(
-            once=(f'export {KEY_ENV}="$(openssl rand -hex 24)"',) if intent.options.key else (),
-            up=f"sky serve up --yes --service-name {intent.name}{secrets} {FILE}",
+            once=(f'export {KEY_ENV}="$(openssl rand -hex 24)"',),
+            up=f"sky serve up --yes --service-name {intent.name} --secret {KEY_ENV} {FILE}",
             check=f"sky serve status {intent.name}",
             down=f"sky serve down --yes {intent.name}",
         ),
@@ -56,8 +57,7 @@ def _task(intent: Intent) -> dict[str, Any]:
     environment = dict(sorted(intent.env.items()))
     environment["HF_HOME" if intent.engine == "vllm" else "LLAMA_CACHE"] = CACHE
     task["envs"] = environment
-    if intent.options.key:
-        task["secrets"] = noted({KEY_ENV: ""}, "Given by `sky serve up --secret`; written in no file.")
+    task["secrets"] = noted({KEY_ENV: ""}, "Given by `sky serve up --secret`; written in no file.")
     task["run"] = noted(_run(intent), "The launch plan's own settings.")
     return task
 
@@ -93,8 +93,7 @@ def _service(intent: Intent) -> dict[str, Any]:
         ),
         "timeout_seconds": 60,
     }
-    if intent.options.key:
-        probe["headers"] = {"Authorization": f"Bearer ${{{KEY_ENV}}}"}
+    probe["headers"] = {"Authorization": f"Bearer ${{{KEY_ENV}}}"}
     policy: dict[str, Any] = {"min_replicas": intent.options.replicas, "max_replicas": intent.options.replicas}
     if intent.options.spot:
         policy["dynamic_ondemand_fallback"] = noted(True, "An on-demand machine stands in while no spot one is there.")
@@ -107,7 +106,5 @@ def _service(intent: Intent) -> dict[str, Any]:
 
 def _run(intent: Intent) -> str:
     words = shlex.join([*intent.entry, *intent.argv()])
-    lines = [f"mkdir -p {CACHE}"]
-    if intent.options.key:
-        lines.append(f'export {intent.key_env}="${KEY_ENV}"')
+    lines = [f"mkdir -p {CACHE}", f'export {intent.key_env}="${KEY_ENV}"']
     return "\n".join([*lines, f"exec {words}"]) + "\n"
