@@ -14,6 +14,8 @@ from toolkit.supervise.probe import Probe
 from toolkit.supervise.proxy import Target
 
 CONNECT_S = 5.0
+KEPT_S = 2.0
+"""llama-server and vLLM's uvicorn close a connection that was idle for five seconds."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,31 @@ class Link:
 
     @classmethod
     def to(cls, run: EngineRun, slot: Path, signals: Signals) -> Link:
-        """Connect to a run whose files lie in ``slot``.
-
-        Every request gets a connection of its own: an engine may close a kept one at any moment (llama-server after 100
-        requests), and a request that meets that cannot be told from one that killed the engine. It costs 0.1 ms.
-        """
-        by_port = isinstance(run.address, int)
-        connector = (
-            aiohttp.TCPConnector(limit=0, force_close=True)
-            if by_port
-            else aiohttp.UnixConnector(str(run.address), limit=0, force_close=True)
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        base = f"http://127.0.0.1:{run.address}" if by_port else "http://engine"
+        """Connect to a run whose files lie in ``slot``."""
+        session = _session(run.address, force_close=False)
+        base = f"http://127.0.0.1:{run.address}" if isinstance(run.address, int) else "http://engine"
         key = launch.read_key(slot)
-        return cls(run, Target(base, session, key), Probe(session, base, key, signals))
+        target = Target(base, session, _session(run.address, force_close=True), key)
+        return cls(run, target, Probe(session, base, key, signals))
 
     async def close(self) -> None:
         """Cut what is open and give the descriptors back."""
         self.run.close()
         await self.target.session.close()
+        await self.target.fresh.close()
+
+
+def _session(address: int | str, *, force_close: bool) -> aiohttp.ClientSession:
+    """Kept connections save half a millisecond a request; they are dropped before an engine would close them."""
+    keep = {"force_close": True} if force_close else {"keepalive_timeout": KEPT_S}
+    connector: aiohttp.BaseConnector = (
+        aiohttp.TCPConnector(limit=0, **keep)
+        if isinstance(address, int)
+        else aiohttp.UnixConnector(str(address), limit=0, **keep)
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )

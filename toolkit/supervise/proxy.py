@@ -54,6 +54,9 @@ class Target:
 
     base_url: str
     session: aiohttp.ClientSession
+    """Keeps its connections."""
+    fresh: aiohttp.ClientSession
+    """Opens one for each request."""
     key: str | None
     in_flight: int = 0
     streamed_bytes: int = 0
@@ -159,7 +162,8 @@ class Proxy:
     async def _generate(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = time.monotonic()
         try:
-            body = await asyncio.wait_for(_read(request), BODY_TIMEOUT_S)
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await _read(request)
         except TimeoutError:
             return failure(408, "the request did not arrive in time", "request_timeout")
         if body is None:
@@ -205,24 +209,30 @@ class Proxy:
     async def _relay(
         self, request: web.BaseRequest, target: Target, body: bytes, exchange: Exchange
     ) -> web.StreamResponse:
-        """Pass a request on and its answer back."""
+        """Pass a request on and its answer back.
+
+        An engine may close a kept connection at any moment (llama-server after 100 requests). A request that meets
+        that has no byte of an answer yet and is sent once more, on a connection of its own; where the engine has died
+        instead, nobody takes that connection.
+        """
         headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _NOT_FORWARDED)
         if target.key:
             headers["Authorization"] = f"Bearer {target.key}"
-        try:
-            async with target.session.request(
-                request.method,
-                target.base_url + request.path_qs,
-                data=body or None,
-                headers=headers,
-                allow_redirects=False,
-            ) as upstream:
-                return await self._copy(request, upstream, target, exchange)
-        except _ClientGoneError:
-            return exchange.response or web.Response(status=499)
-        except _UPSTREAM_ERRORS:
-            exchange.broken = True
-            return await self._broken(request, exchange)
+        url = target.base_url + request.path_qs
+        for session in (target.session, target.fresh):
+            try:
+                async with session.request(
+                    request.method, url, data=body or None, headers=headers, allow_redirects=False
+                ) as upstream:
+                    return await self._copy(request, upstream, target, exchange)
+            except _ClientGoneError:
+                return exchange.response or web.Response(status=499)
+            except _UPSTREAM_ERRORS as error:
+                closed = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+                if session is target.fresh or exchange.response is not None or not closed:
+                    break
+        exchange.broken = True
+        return await self._broken(request, exchange)
 
     async def _copy(
         self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, target: Target, exchange: Exchange
