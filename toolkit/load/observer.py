@@ -148,6 +148,17 @@ class Observer:
         return found
 
 
+def read_looks(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a bench's `server.jsonl`; none when there is no such file, or up to where it is broken."""
+    found: list[dict[str, Any]] = []
+    with suppress(OSError, ValueError):
+        for line in (folder / SAMPLES).read_bytes().splitlines():
+            look = orjson.loads(line)
+            if isinstance(look, dict) and isinstance(look.get("at_s"), int | float):
+                found.append(look)
+    return found
+
+
 def server_side(looks: Sequence[Look], begin_s: float, end_s: float) -> ServerSide | None:
     """What the server did between two moments; None when nothing was seen. Pure."""
     inside = [look for look in looks if begin_s <= look.at_s <= end_s]

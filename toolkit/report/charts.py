@@ -36,6 +36,8 @@ def latency_by_load(
     levels: Sequence[tuple[str, str, Level]],
     pick: Callable[[Level], float | None],
     limit: Limit | None,
+    of_input: bool = False,
+    knee: Level | None = None,
 ) -> str:
     """Latency against throughput, one labelled point a level, joined in the order of load.
 
@@ -44,29 +46,37 @@ def latency_by_load(
     """
     points = [(n, kind, lv, value) for n, kind, lv in levels if (value := pick(lv)) is not None]
     y = adaptive([v for *_, v in points] + ([limit.seconds] if limit else []))
-    x = linear([lv.output_tok_s for _, _, lv, _ in points])
+
+    def speed(level: Level) -> float:
+        return level.input_tok_s if of_input else level.output_tok_s
+
+    x = linear([speed(lv) for _, _, lv, _ in points])
     y_ticks, unit = seconds_axis(y)
     plot = Plot(
         title=f"{what} against throughput",
         description="; ".join(
-            f"{n}: {words.seconds(v)} at {words.significant(lv.output_tok_s)} tokens/s" for n, _, lv, v in points
+            f"{n}: {words.seconds(v)} at {words.significant(speed(lv))} tokens/s" for n, _, lv, v in points
         ),
         x=x,
         y=y,
         right=30,
-        x_title="output tokens/s, all users",
+        x_title=f"{'input' if of_input else 'output'} tokens/s, all users",
         y_title=f"{what}, {unit}",
     )
     plot.axes({t: words.significant(t) for t in x.ticks()}, y_ticks)
     if limit:
         plot.across(limit.seconds, limit.words, "slo")
-    plot.line([(lv.output_tok_s, v) for _, _, lv, v in points], "through")
+    plot.line([(speed(lv), v) for _, _, lv, v in points], "through")
     for n, kind, level, value in points:
-        at = (level.output_tok_s, value)
+        at = (speed(level), value)
         missed = "missed" if level.slo_met is False else ""
         plot.dot(at, f"{kind} {missed} {'' if level.valid else 'invalid'}".strip(), 5)
+        if level is knee:
+            plot.dot(at, "knee", 10)
+            plot.text(plot.px(at[0]), plot.py(at[1]) + 24, "knee", "label mid mine")
         plot.text(plot.px(at[0]), plot.py(at[1]) - 11, n.split()[0], "label mid strong")
-        plot.point_at(at, f"{n}: {words.seconds(value)}, {words.significant(at[0])} tokens/s")
+        words_of = ", the knee" if level is knee else ""
+        plot.point_at(at, f"{n}{words_of}: {words.seconds(value)}, {words.significant(at[0])} tokens/s")
     return plot.render(name)
 
 

@@ -48,6 +48,43 @@ LATENCY: tuple[Definition, ...] = (
     ),
 )
 
+EMBEDDING: tuple[Definition, ...] = (
+    (
+        "Answer in one piece (E2E)",
+        "t(end of reply) − t(sent)",
+        "An embedding has no first token and no gaps. With a fixed arrival rate time counts from when it was due.",
+    ),
+    (
+        "Input tokens/s",
+        "Σ input tokens / (last end − first send)",
+        "As the server's usage counts them.",
+    ),
+)
+
+KNEE: tuple[Definition, ...] = (
+    (
+        "Knee",
+        "greatest throughput / latency",
+        "Below it capacity lies idle, above it users wait longer for little more throughput.",
+    ),
+)
+
+SERVER: tuple[Definition, ...] = (
+    (
+        "Server",
+        "its own metrics page, twice a second",
+        "Means and maxima while the load was measured; counts are what was added meanwhile.",
+    ),
+)
+
+ENERGY: tuple[Definition, ...] = (
+    (
+        "Joules per token",
+        "GPU energy of the load / (input + output tokens)",
+        "By the cards' own energy counter, else the integral of their power. The host's processor is not in it.",
+    ),
+)
+
 COST: tuple[Definition, ...] = (
     (
         "Usage price",
@@ -75,4 +112,13 @@ COST: tuple[Definition, ...] = (
 
 def used(result: BenchResult | None, cost: CostReport | None) -> tuple[Definition, ...]:
     """The definitions that this report needs."""
-    return (LATENCY if result is not None else ()) + (COST if cost is not None else ())
+    return (_of_bench(result) if result is not None else ()) + (COST if cost is not None else ())
+
+
+def _of_bench(result: BenchResult) -> tuple[Definition, ...]:
+    shared = tuple(d for d in LATENCY if d[0] in ("Goodput", "p50, p95, p99", "Client lag"))
+    found = EMBEDDING + shared if result.endpoint == "embeddings" else LATENCY
+    knee = result.search is not None and result.search.knee_level is not None
+    seen = any(lv.server and lv.server.source for lv in result.levels)
+    drawn = any(lv.energy for lv in result.levels)
+    return found + KNEE * knee + SERVER * seen + ENERGY * drawn

@@ -34,14 +34,23 @@ def headline(result: BenchResult, cost: CostReport | None = None) -> str:
     if level.completed == 0:
         return f"At {load_of(level)}: no request completed; {words.count(level.failed, 'request')} failed."
     parts = []
+    if result.endpoint == "embeddings" and level.e2e_s:
+        parts.append(f"answer in {words.seconds(level.e2e_s.p95)} (p95)")
+        parts.append(f"{words.significant(level.request_s)} requests/s")
     if level.ttft_s:
         parts.append(f"first token in {words.seconds(level.ttft_s.p95)} (p95)")
     if level.decode_tok_s_per_user is not None:
         parts.append(f"{words.significant(level.decode_tok_s_per_user)} tokens/s each")
-    parts.append(f"{words.significant(level.output_tok_s)} tokens/s in all")
+    speed, kind = speed_of(result, level)
+    parts.append(f"{words.significant(speed)} {kind}tokens/s in all")
     if cost is not None:
         parts.append(f"{words.usd(cost.usage_usd_per_mtok)} per million tokens at {hourly(cost)}")
     return f"At {load_of(level)}: {', '.join(parts)}; {limit_words(result)}."
+
+
+def speed_of(result: BenchResult, level: Level) -> tuple[float, str]:
+    """The throughput that means something for the endpoint, and what to call it before "tokens/s"."""
+    return (level.input_tok_s, "input ") if result.endpoint == "embeddings" else (level.output_tok_s, "")
 
 
 def limit_words(result: BenchResult) -> str:
@@ -62,6 +71,29 @@ def hourly(cost: CostReport) -> str:
     """The price of one replica's machine: ``$1.39/h``, ``4 × $1.39/h``."""
     each = f"{words.usd(cost.usd_per_gpu_hour)}/h"
     return each if cost.gpus == 1 else f"{cost.gpus} × {each}"
+
+
+def cost_headline(cost: CostReport) -> str:
+    """The answer in one sentence: the month and who is cheaper, or without a volume what the machine could do."""
+    month, volume = cost.monthly_usd, cost.tokens_per_day
+    if month is None or volume is None:
+        return (
+            f"{words.usd(cost.usage_usd_per_mtok)} per million tokens at {hourly(cost)} and "
+            f"{words.significant(cost.goodput_tok_s)} tokens/s ({cost.goodput_basis}), if it is busy all day."
+        )
+    said = (
+        f"At {words.tokens(volume)} tokens a day self-hosting costs {words.usd(month.total)} a month, "
+        f"{words.usd(cost.allocation_usd_per_mtok)} per million"
+    )
+    priced = [a for a in cost.alternatives if a.usd_per_month is not None]
+    beaten = [a.name for a in priced if (a.usd_per_month or 0) > month.total]
+    cheaper = [a.name for a in priced if (a.usd_per_month or 0) <= month.total]
+    judged = [f"{how} {_few(names)}" for how, names in (("cheaper than", beaten), ("dearer than", cheaper)) if names]
+    return f"{said}: {', '.join(judged)}." if judged else f"{said}."
+
+
+def _few(names: list[str]) -> str:
+    return words.listing(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
 def cost_sentences(cost: CostReport) -> list[str]:
@@ -108,7 +140,11 @@ def figures(result: BenchResult, cost: CostReport | None) -> list[Figure]:
         found.append(_figure(words.seconds(level.ttft_s.p95), "to the first token (p95)"))
     if level.itl_s:
         found.append(_figure(words.seconds(level.itl_s.p95), "between tokens (p95)"))
-    found.append(Figure(words.significant(level.output_tok_s), "tokens/s", f"output, {load_of(level)} together"))
+    if result.endpoint == "embeddings" and level.e2e_s:
+        found.append(_figure(words.seconds(level.e2e_s.p95), "to the vector (p95)"))
+        found.append(Figure(words.significant(level.request_s), "/s", "requests"))
+    speed, kind = speed_of(result, level)
+    found.append(Figure(words.significant(speed), "tokens/s", f"{kind.strip() or 'output'}, {load_of(level)} together"))
     if cost is not None:
         found.append(Figure(words.usd(cost.usage_usd_per_mtok), "", f"per million tokens at {hourly(cost)}"))
     else:

@@ -5,19 +5,21 @@ Every text that came from a server, a file or a user goes through `escape`; the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from toolkit.cost.goodput import load_of
 from toolkit.load.rows import Row
-from toolkit.report import definitions, facts, headline, tables, tornado, words
+from toolkit.report import definitions, expected, facts, headline, monthly, tables, tornado, words
 from toolkit.report.charts import Series, distribution, latency_by_load, timelines
 from toolkit.report.colors import level_colors
 from toolkit.report.cost_charts import bar_list, bars, price_over_volume
 from toolkit.report.limits import limit_of
 from toolkit.report.series import spans, timeline, waits
+from toolkit.report.server_panels import server_panels
 from toolkit.report.tables import Table
 from toolkit.types import BenchResult, CostReport, Level
 
@@ -28,13 +30,22 @@ WAITS = (("ttft", "time to first token"), ("itl", "gap between tokens"))
 """The latencies that have plots: their name in `types.Level` without the unit, and in words."""
 
 
-def bench_page(result: BenchResult, rows: Sequence[Row], cost: CostReport | None = None) -> str:
-    """The whole page of a load test, with its cost when that is known."""
+def waits_of(result: BenchResult) -> tuple[tuple[str, str], ...]:
+    """The latencies that have plots for this endpoint."""
+    return (("e2e", "answer in one piece"),) if result.endpoint == "embeddings" else WAITS
+
+
+def bench_page(
+    result: BenchResult, rows: Sequence[Row], cost: CostReport | None = None, looks: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """The whole page of a load test, with its cost when that is known; ``looks`` are the lines of `server.jsonl`."""
     body = [
         _header(result, cost),
         _curves(result),
         _distributions(result, rows),
         _over_time(result, rows),
+        _server(result, rows, looks),
+        _expected(result),
         _levels(result),
         _cost(cost) if cost else "",
         _definitions(definitions.used(result, cost)),
@@ -46,11 +57,7 @@ def bench_page(result: BenchResult, rows: Sequence[Row], cost: CostReport | None
 def cost_page(cost: CostReport) -> str:
     """A page of cost alone, for a speed that was stated and not measured."""
     title = f"{facts.model_name(cost.model or 'Self-hosting')}: what a million tokens costs"
-    sentence = (
-        f"{words.usd(cost.usage_usd_per_mtok)} per million tokens at {headline.hourly(cost)} and "
-        f"{words.significant(cost.goodput_tok_s)} tokens/s ({cost.goodput_basis})."
-    )
-    head = f'<header><p class="over">Cost</p><h1>{escape(sentence)}</h1></header>'
+    head = f'<header><p class="over">Cost</p><h1>{escape(headline.cost_headline(cost))}</h1></header>'
     return _page(title, head + _cost(cost) + _definitions(definitions.used(None, cost)), 0)
 
 
@@ -105,13 +112,20 @@ def _curves(result: BenchResult) -> str:
         ((load_of(lv), kind, lv) for lv, kind in zip(result.levels, _kinds(result), strict=True)),
         key=lambda named: headline.load_key(named[2]),
     )
-    drawn = [_curve(result, levels, metric, what) for metric, what in WAITS if _seen(result, metric)]
+    drawn = [_curve(result, levels, metric, what) for metric, what in waits_of(result) if _seen(result, metric)]
     if not drawn:
         return ""
     judged = " A ring missed the service level." if any(lv.slo_met is False for lv in result.levels) else ""
     judged += " A dotted ring is not valid." if any(not lv.valid for lv in result.levels) else ""
+    judged += " The knee is where throughput over latency is greatest." if _knee(result) else ""
     lead = f"What each user waits for against what the server gives to all. One mark a load.{judged}"
-    return _section("Speed against load", lead, f'<div class="pair">{"".join(drawn)}</div>')
+    found = f"<p><strong>{escape(result.search.statement)}</strong></p>" if result.search else ""
+    return _section("Speed against load", lead, f'{found}<div class="pair">{"".join(drawn)}</div>')
+
+
+def _knee(result: BenchResult) -> Level | None:
+    search = result.search
+    return result.levels[search.knee_level] if search is not None and search.knee_level is not None else None
 
 
 def _curve(result: BenchResult, levels: Sequence[tuple[str, str, Level]], metric: str, what: str) -> str:
@@ -124,7 +138,8 @@ def _curve(result: BenchResult, levels: Sequence[tuple[str, str, Level]], metric
         return getattr(stat, field) if stat else None
 
     shown = limit if limit and limit.field else None
-    return latency_by_load(f"curve-{metric}", f"{what}, {field}", levels, pick, shown)
+    embeds = result.endpoint == "embeddings"
+    return latency_by_load(f"curve-{metric}", f"{what}, {field}", levels, pick, shown, embeds, _knee(result))
 
 
 def _seen(result: BenchResult, metric: str) -> bool:
@@ -133,7 +148,7 @@ def _seen(result: BenchResult, metric: str) -> bool:
 
 def _distributions(result: BenchResult, rows: Sequence[Row]) -> str:
     drawn = []
-    for metric, what in WAITS:
+    for metric, what in waits_of(result):
         series = [
             Series(load_of(lv), kind, waits(rows, i, metric))
             for i, (lv, kind) in enumerate(zip(result.levels, _kinds(result), strict=True))
@@ -164,6 +179,30 @@ def _over_time(result: BenchResult, rows: Sequence[Row]) -> str:
     )
 
 
+def _server(result: BenchResult, rows: Sequence[Row], looks: Sequence[Mapping[str, Any]]) -> str:
+    """The server's own account of the run, on the same time axis as the load."""
+    line = timeline(rows)
+    if line is None:
+        return ""
+    end = line.start_s + line.bin_s * len(line.tok_s)
+    kinds = _kinds(result)
+    named = [(s, load_of(result.levels[s.level]), kinds[s.level]) for s in spans(rows) if s.level < len(result.levels)]
+    drawn = server_panels(looks, line.start_s, end, named)
+    if not drawn:
+        return ""
+    lead = "What the server said of itself, and what it drew from the machine, twice a second."
+    body = "".join(wide + narrow for wide, narrow in drawn)
+    return _section("Inside the server", lead, f'<div class="stack">{body}</div>')
+
+
+def _expected(result: BenchResult) -> str:
+    data = expected.table(result)
+    if data is None:
+        return ""
+    lead = "What was measured beside what was predicted for this machine and what its data sheet allows."
+    return _section("Measured against predicted", lead, table(data))
+
+
 def _levels(result: BenchResult) -> str:
     extra = "".join(f"<li>{escape(note)}</li>" for note in headline.remarks(result))
     notes = f'<ul class="notes">{extra}</ul>' if extra else ""
@@ -176,11 +215,17 @@ def _cost(cost: CostReport) -> str:
     if curve:
         parts.append("<h3>The more you serve, the less a token costs</h3>")
         parts.append(f'<p class="lead">{escape(facts.curve_words(cost))}</p>{curve[0]}{curve[1]}')
+    month = monthly.stacked(cost)
+    if month:
+        parts.append(f"<h3>The month at {words.tokens(cost.tokens_per_day)} tokens a day</h3>{month}")
+        parts.append(table(monthly.table(cost)))
     moved = tornado.bars(cost)
     if moved:
         parts.append(f"<h3>What moves it most</h3>{moved}{table(tornado.table(cost))}")
     if cost.alternatives:
         parts.append("<h3>Against APIs</h3>" + table(tables.of_alternatives(cost)))
+    if cost.good_answers:
+        parts.append("<h3>What a good answer costs</h3>" + table(tables.of_good_answers(cost)))
     parts.append("<h3>Where the figures come from</h3>" + table(tables.of_cost(cost)))
     items = "".join(f"<li>{escape(note)}</li>" for note in cost.notes)
     parts.append(f'<ul class="notes">{items}</ul>' if items else "")
@@ -220,7 +265,7 @@ def _section(title: str, lead: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{intro}{body}</section>"
 
 
-MARK_WORDS = {"best": "best in the SLO", "missed": "misses the SLO", "invalid": "not valid"}
+MARK_WORDS = {"best": "best in the SLO", "knee": "the knee", "missed": "misses the SLO", "invalid": "not valid"}
 
 
 def table(data: Table) -> str:

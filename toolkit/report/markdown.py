@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from toolkit.report import definitions, facts, headline, tables, tornado
+from toolkit.report import definitions, expected, facts, headline, monthly, tables, tornado
 from toolkit.report.tables import Table
 from toolkit.types import BenchResult, CostReport
 
@@ -18,9 +18,11 @@ def bench_markdown(result: BenchResult, cost: CostReport | None = None) -> str:
         f"# {text(facts.model_name(result.model))}: load test",
         f"**{text(headline.headline(result, cost))}**",
         _trust(result),
+        text(result.search.statement) if result.search else "",
         "## Every load",
         table(tables.of_levels(result)),
         bullets(headline.remarks(result)),
+        *_expected(result),
     ]
     parts += _cost_parts(cost) if cost else []
     parts += [
@@ -35,7 +37,12 @@ def bench_markdown(result: BenchResult, cost: CostReport | None = None) -> str:
 def cost_markdown(cost: CostReport) -> str:
     """A cost report alone as Markdown."""
     head = f"# {text(facts.model_name(cost.model or 'Self-hosting'))}: what a million tokens costs"
-    parts = [head, *_cost_parts(cost), _definitions(definitions.used(None, cost))]
+    parts = [
+        head,
+        f"**{text(headline.cost_headline(cost))}**",
+        *_cost_parts(cost),
+        _definitions(definitions.used(None, cost)),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -61,10 +68,20 @@ def _cost_parts(cost: CostReport) -> list[str]:
     parts = ["## What a million tokens costs", table(tables.of_cost(cost))]
     if cost.alternatives:
         parts += [text(tables.of_alternatives(cost).caption), table(tables.of_alternatives(cost))]
+    month = monthly.table(cost)
+    if month.rows:
+        parts += [text(month.caption), table(month)]
     moved = tornado.table(cost)
     if moved.rows:
         parts += [text(moved.caption), table(moved)]
+    if cost.good_answers:
+        parts += [text(tables.of_good_answers(cost).caption), table(tables.of_good_answers(cost))]
     return [*parts, bullets(cost.notes)]
+
+
+def _expected(result: BenchResult) -> list[str]:
+    data = expected.table(result)
+    return ["## Measured against predicted", table(data)] if data is not None else []
 
 
 def _trust(result: BenchResult) -> str:

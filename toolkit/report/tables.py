@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from toolkit.cost.goodput import load_of
-from toolkit.report import words
+from toolkit.report import server_rows, words
 from toolkit.types import Alternative, BenchResult, CostReport, Currency, Level, Stat
 
 
@@ -49,11 +49,15 @@ def of_levels(result: BenchResult) -> Table:
 
 
 def mark_of(level: Level, result: BenchResult) -> str:
-    """``invalid``, ``best``, ``missed`` or nothing."""
+    """``invalid``, ``best``, ``knee``, ``missed`` or nothing."""
     if not level.valid:
         return "invalid"
     if result.best_under_slo is not None and _same(level, result.best_under_slo):
         return "best"
+    if result.search is not None and result.search.knee_level is not None:
+        knee = result.levels[result.search.knee_level]
+        if knee is level:
+            return "knee"
     return "missed" if level.slo_met is False else ""
 
 
@@ -74,8 +78,17 @@ def of_cost(cost: CostReport) -> Table:
         split = f"{words.usd(cost.usd_per_mtok_input)} in, {words.usd(cost.usd_per_mtok_output)} out"
         rows.append(("Of it per kind of token", split, "computed", "least squares over the runs given"))
     if cost.energy_usd_per_mtok is not None and cost.joules_per_token is not None:
-        how = f"{words.significant(cost.joules_per_token)} joules per token"
+        how = f"{words.significant(cost.joules_per_token)} joules per token ({cost.joules_basis})"
         rows.append(("Electricity", f"{money(cost.energy_usd_per_mtok, cost.currency)} per million", "computed", how))
+    elif cost.joules_per_token is not None:
+        joules = f"{words.significant(cost.joules_per_token)} joules per token"
+        rows.append(("Energy", joules, cost.joules_basis or "computed", "without a price per kWh"))
+    else:
+        rows.append(("Energy", "unknown", "", "no power was measured or stated; a rent has it in its price"))
+    if cost.paid_hours_per_month != 730:
+        opened, paid = (words.significant(h) for h in (cost.open_hours_per_month, cost.paid_hours_per_month))
+        hours = f"{opened} h open, {paid} h paid"
+        rows.append(("Hours of a month", hours, "computed", "cold starts and interruptions are paid and serve nothing"))
     rows += _volume_rows(cost)
     return Table(
         "What self-hosting costs, and how each figure is known.",
@@ -114,10 +127,27 @@ def of_alternatives(cost: CostReport) -> Table:
     return Table(caption, heads, tuple(rows), {}, {}, words_from=2 + monthly + judged)
 
 
+def of_good_answers(cost: CostReport) -> Table:
+    """What a right answer costs, failures and retries among it."""
+    rows = [
+        (
+            line.name,
+            money(line.usd_per_request, cost.currency),
+            words.percent(line.good_share),
+            money(line.usd_per_good_answer, cost.currency),
+            words.usd(line.flip_failure_usd),
+        )
+        for line in cost.good_answers
+    ]
+    heads = ("", "$ a request", "answered well", "$ a good answer", "ties with self-hosting if a failure costs")
+    return Table("What a good answer costs, with retries and failures.", heads, tuple(rows), {}, {})
+
+
 def _price_of(a: Alternative) -> str:
     """Which price was taken, and its date."""
     which = "" if a.name in (a.matched_model, f"{a.provider}:{a.matched_model}") else f":{a.matched_model}"
     old = ", deprecated" if a.deprecated else ""
+    old += f", switched off on {a.retires}" if a.retires else ""
     return f"{a.provider}{which}, {a.price_date}{old}{f'; {a.note}' if a.note else ''}"
 
 
@@ -218,12 +248,13 @@ _LEVEL_ROWS: tuple[tuple[str, list[tuple[str, Cell]]], ...] = (
         "Tokens per second",
         [
             ("each user", _figure(lambda lv: lv.decode_tok_s_per_user)),
-            ("output, all users", _figure(lambda lv: lv.output_tok_s)),
+            ("output, all users", _figure(lambda lv: lv.output_tok_s if lv.output_tokens else None)),
             ("input, all users", _figure(lambda lv: lv.input_tok_s)),
             ("input + output", _figure(lambda lv: lv.total_tok_s)),
             ("goodput", _figure(lambda lv: lv.goodput_total_tok_s)),
         ],
     ),
+    *server_rows.ROWS,
     (
         "Trust",
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from toolkit.types.common import Document, Frozen
+from toolkit.types.predicted import Prediction
 from toolkit.types.profiles import Workload
 
 EndpointKind = Literal["chat", "completions", "embeddings"]
@@ -162,6 +163,8 @@ class BenchResult(Document):
     model: str
     endpoint: EndpointKind = "chat"
     workload: Workload
+    prediction: Prediction | None = None
+    """What was expected of this machine, given with the bench to stand beside what was measured."""
     label: str | None = None
     """The name under which the history keeps it."""
     slo: str | None = None
