@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -210,6 +211,47 @@ def test_vllm_spells_out_the_plan() -> None:
     assert built.env["VLLM_NO_USAGE_STATS"] == "1"
     assert "made for llama.cpp" in (vllm.BACKEND.refuses(memory()) or "")
     assert "GGUF" in (vllm.BACKEND.refuses(memory("vllm", model_path="/m/x.gguf")) or "")
+
+
+def test_vllm_is_told_what_drafts_adapts_and_divides() -> None:
+    """Spellings: vLLM 0.32 `engine/arg_utils.py` and `SpeculativeConfig`."""
+    engine = Engine(backend="vllm", argv0=("vllm", "serve"), version="0.32.0", where="PATH", gpu=True)
+    plan = memory(
+        "vllm",
+        eager=True,
+        prefix_caching=False,
+        expert_parallel=True,
+        dcp=2,
+        max_lora_rank=64,
+        max_loras=3,
+        draft="org/small",
+        num_speculative_tokens=5,
+        block_size=32,
+    )
+    built = vllm.BACKEND.command(plan, engine, "m").argv
+    assert words(built, "--max-lora-rank", "--max-loras", "--decode-context-parallel-size") == ["64", "3", "2"]
+    said = {"--enforce-eager", "--no-enable-prefix-caching", "--enable-expert-parallel", "--enable-lora"}
+    assert said <= set(built)
+    assert json.loads(words(built, "--speculative-config")[0]) == {
+        "method": "draft_model",
+        "model": "org/small",
+        "num_speculative_tokens": 5,
+    }
+    mtp = vllm.BACKEND.command(memory("vllm", draft="mtp", num_speculative_tokens=1), engine, "m").argv
+    assert json.loads(words(mtp, "--speculative-config")[0]) == {"method": "mtp", "num_speculative_tokens": 1}
+    plain = vllm.BACKEND.command(memory("vllm"), engine, "m").argv
+    assert not said & set(plain)
+    assert not {"--speculative-config", "--block-size", "--decode-context-parallel-size"} & set(plain)
+
+
+def test_vllms_cpu_build_gets_its_cache_and_a_type_it_computes_rightly() -> None:
+    engine = Engine(backend="vllm", argv0=("vllm", "serve"), version="0.32.0+cpu", where="PATH")
+    plan = memory("vllm").model_copy(update={"kv_pool_bytes": 3 * 2**30})
+    built = vllm.BACKEND.command(plan, engine, "m")
+    assert built.env["VLLM_CPU_KVCACHE_SPACE"] == "3"
+    assert words(built.argv, "--dtype") == ["float16"]
+    gemma = vllm.BACKEND.command(memory("vllm", architecture="Gemma3ForCausalLM"), engine, "m")
+    assert "--dtype" not in gemma.argv
 
 
 def test_a_command_is_split_like_a_shell_would() -> None:

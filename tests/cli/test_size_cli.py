@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.run import document, error_of, selfhost
 from tests.models.make_gguf import TINY_DATA, write_tiny
+from tests.vllm.kv_configs import CONFIGS
 
 
 def test_a_gguf_file(tmp_path: Path) -> None:
@@ -173,3 +174,33 @@ def test_the_grid_is_the_edge() -> None:
     at = {row["context"]: row["max_concurrency"] for row in plan["grid"]}
     assert at[8192] == plan["max_concurrency"]
     assert list(at.values()) == sorted(at.values(), reverse=True)
+
+
+def test_vllms_settings_reach_the_plan() -> None:
+    found = document(
+        *("size", "llama-3.1-8b", "--gpu", "H100-SXM-80GB", "--context", "4096", "--eager", "--max-loras", "2"),
+        *("--no-prefix-caching", "--draft", "llama-3.1-8b", "--num-speculative-tokens", "2"),
+    )
+    told = {k: found["inputs"][k]["value"] for k in ("eager", "max_loras", "max_lora_rank", "prefix_caching")}
+    assert told == {"eager": True, "max_loras": 2, "max_lora_rank": 16, "prefix_caching": False}
+    lines = {each["what"]: each["bytes"] for each in found["devices"][0]["lines"]}
+    assert lines["draft"] == lines["weights"]
+    assert lines["lora"] > 0 == lines["cuda_graphs"]
+
+
+def test_a_folder_is_planned_for_vllms_cpu_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by its program and the metadata beside it; nothing of it is started."""
+    (tmp_path / "lib" / "python3.12" / "site-packages" / "vllm-0.32.0+cpu.dist-info").mkdir(parents=True)
+    program = tmp_path / "bin" / "vllm"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SELFHOST_VLLM", str(program))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIGS["qwen3-like"]))
+    found = document("plan", folder, "--backend", "vllm", "--context", "4096", "--concurrency", "2")
+    assert found["env"]["VLLM_CPU_KVCACHE_SPACE"] == "1"  # 2 x 4,096 tokens x 8 KiB = 64 MiB, in whole GiB
+    assert found["argv"][found["argv"].index("--dtype") + 1] == "float16"
+    assert found["memory"]["devices"][0]["name"] == "CPU"
+    assert found["memory"]["engine_version"] == "0.32.0"

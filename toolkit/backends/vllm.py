@@ -6,6 +6,7 @@ the distribution that lies next to the program, so an environment of its own wor
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 from toolkit.backends.base import Engine, EngineCommand, Knobs, Signals, gpu_device_present, value_of
-from toolkit.types import MemoryPlan
+from toolkit.types import GIB, MemoryPlan
 
 VARIABLE = "SELFHOST_VLLM"
 FLOOR = (0, 19)
@@ -35,6 +36,15 @@ KNOBS = Knobs(
 )
 """The messages are those of vLLM 0.32.0: `v1/core/kv_cache_utils.py` (cache), `v1/worker/utils.py` and
 `v1/worker/cpu_worker.py` (budget), and PyTorch's own ``OutOfMemoryError``."""
+
+
+NOT_IN_FLOAT16 = frozenset(
+    {
+        *("Gemma2ForCausalLM", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
+        "Glm4ForCausalLM",
+    }
+)
+"""Architectures whose numbers overflow in float16; vLLM refuses it (`config/model.py`)."""
 
 
 class Vllm:
@@ -66,7 +76,7 @@ class Vllm:
                 argv0=(str(path), "serve"),
                 version=found,
                 where=where,
-                gpu=gpu_device_present() and not _is_cpu_build(found),
+                gpu=gpu_device_present() and not is_cpu_build(found),
             )
         return None
 
@@ -78,7 +88,7 @@ class Vllm:
         if isinstance(path, str) and path.endswith(".gguf"):
             return "vLLM serves Hugging Face folders; this model is a GGUF file"
         engine = self.find()
-        if engine and not engine.gpu and not _is_cpu_build(engine.version):
+        if engine and not engine.gpu and not is_cpu_build(engine.version):
             return "vLLM needs a GPU and this machine shows none (its CPU build would do)"
         if engine and engine.version and _numbers(engine.version) < FLOOR:
             return f"vLLM {engine.version} is older than {FLOOR[0]}.{FLOOR[1]}, the oldest known to work here"
@@ -87,8 +97,8 @@ class Vllm:
     def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:
         """Every setting of the plan, spelt out, so that an engine default cannot change it.
 
-        Not the block size: the engine takes the one its attention kernel needs (its CPU build refuses 16, and a
-        hybrid model's 784 is no value of the option).
+        Not the block size, unless the user fixed it: the engine takes the one its attention kernel needs (its CPU
+        build refuses 16, and a hybrid model's 784 is no value of the option).
         """
         argv = [*engine.argv0, "{model}", "--host", "{host}", "--port", "{port}"]
         argv += ["--served-model-name", served_name, "--max-model-len", str(memory.context)]
@@ -104,6 +114,7 @@ class Vllm:
         kv = value_of(memory, "kv_dtype")
         if isinstance(kv, str) and kv.startswith("fp8"):
             argv += ["--kv-cache-dtype", kv]
+        argv += [*_cache_words(memory), *_rank_words(memory), *_adapter_words(memory), *_draft_words(memory)]
         revision = value_of(memory, "revision")
         if isinstance(revision, str) and value_of(memory, "model_source") == "hub":
             argv += ["--revision", revision]
@@ -111,7 +122,56 @@ class Vllm:
         if engine.version is None or _numbers(engine.version) >= FLOOR:
             argv += ["--shutdown-timeout", "{term_s}"]
             reasons.append("on stop it may finish what the proxy's drain has left")
-        return EngineCommand(argv=tuple(argv), env=_environment(memory), reasons=tuple(reasons))
+        env = _environment(memory)
+        if is_cpu_build(engine.version):
+            words, space, why = _on_cpu(memory)
+            argv, env, reasons = [*argv, *words], env | space, [*reasons, *why]
+        return EngineCommand(argv=tuple(argv), env=env, reasons=tuple(reasons))
+
+
+def _cache_words(memory: MemoryPlan) -> list[str]:
+    """Block size and prefix caching where the user fixed them; no graphs where none were planned."""
+    words = ["--enforce-eager"] if value_of(memory, "eager") else []
+    block = memory.inputs.get("block_size")
+    if block is not None and block.origin == "user":
+        words += ["--block-size", str(block.value)]
+    cached = value_of(memory, "prefix_caching")
+    if cached is not None:
+        words += ["--enable-prefix-caching" if cached else "--no-enable-prefix-caching"]
+    return words
+
+
+def _rank_words(memory: MemoryPlan) -> list[str]:
+    words = ["--enable-expert-parallel"] if value_of(memory, "expert_parallel") else []
+    ranks = value_of(memory, "dcp")
+    if isinstance(ranks, int) and ranks > 1:
+        words += ["--decode-context-parallel-size", str(ranks)]
+    return words
+
+
+def _adapter_words(memory: MemoryPlan) -> list[str]:
+    rank, count = value_of(memory, "max_lora_rank"), value_of(memory, "max_loras")
+    return ["--enable-lora", "--max-lora-rank", str(rank), "--max-loras", str(count)] if rank else []
+
+
+def _draft_words(memory: MemoryPlan) -> list[str]:
+    """What guesses ahead, as vLLM's JSON (`SpeculativeConfig`)."""
+    draft, ahead = value_of(memory, "draft"), value_of(memory, "num_speculative_tokens")
+    if draft is None:
+        return []
+    said: dict[str, object] = {"method": "mtp"} if draft == "mtp" else {"method": "draft_model", "model": draft}
+    return ["--speculative-config", json.dumps({**said, "num_speculative_tokens": ahead})]
+
+
+def _on_cpu(memory: MemoryPlan) -> tuple[list[str], dict[str, str], list[str]]:
+    """(words, environment, reasons) of the CPU build: its cache in whole GiB, and a type it computes rightly."""
+    space = -(-memory.kv_pool_bytes // GIB)
+    reasons = [f"{space} GiB of memory for the KV cache, which its CPU build takes in whole GiB"]
+    words: list[str] = []
+    if value_of(memory, "architecture") not in NOT_IN_FLOAT16:
+        words = ["--dtype", "float16"]
+        reasons.append("float16: v0.32 answers nonsense in bfloat16 on processors with AMX")
+    return words, {"VLLM_CPU_KVCACHE_SPACE": str(space)}, reasons
 
 
 def _environment(memory: MemoryPlan) -> dict[str, str]:
@@ -147,7 +207,8 @@ def _version_beside(program: Path) -> str | None:
     return None
 
 
-def _is_cpu_build(version: str | None) -> bool:
+def is_cpu_build(version: str | None) -> bool:
+    """Whether a version is that of the build that runs on processors."""
     return version is not None and "cpu" in version.partition("+")[2]
 
 

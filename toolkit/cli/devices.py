@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def devices(gpu: list[str], vram_gib: float | None, engine: str, partial_offload: bool) -> tuple[Device, ...]:
     """Devices to size for: the named ones, else what NVML sees, else this machine's memory.
 
-    llama.cpp also gets the host's memory as a last device when the GPUs are this machine's own or when part of the
-    model stays on the CPU.
+    A vLLM of the CPU build has this machine's memory and nothing else. llama.cpp also gets it as a last device when the
+    GPUs are this machine's own or when part of the model stays on the CPU.
 
     Raises:
         InputError: no such device, a count below one, or a memory size that makes no sense.
@@ -26,6 +26,8 @@ def devices(gpu: list[str], vram_gib: float | None, engine: str, partial_offload
         return (*named, host()) if engine == "llama.cpp" and partial_offload else named
     found = _found()
     if engine == "vllm":
+        if _vllm_for_cpu():
+            return (host(),)
         if not found:
             raise InputError("no GPU was found on this machine for vLLM", "name one, e.g. --gpu L4 (`selfhost gpus`).")
         return found
@@ -63,6 +65,22 @@ def split(text: str) -> tuple[str, int]:
     if not name or not count.isdigit() or not 1 <= int(count) <= 1024:
         raise InputError(f"{text!r} is no device; write NAME or NAME:COUNT with a count of 1 to 1,024")
     return name, int(count)
+
+
+def installed_vllm() -> str | None:
+    """The release of the vLLM of this machine, as it is sized when the machine's own devices are."""
+    from toolkit.backends.vllm import BACKEND
+
+    engine = BACKEND.find()
+    return engine.version.partition("+")[0] if engine and engine.version else None
+
+
+def _vllm_for_cpu() -> bool:
+    """Whether the vLLM of this machine is the build that runs on its processor."""
+    from toolkit.backends.vllm import BACKEND, is_cpu_build
+
+    engine = BACKEND.find()
+    return engine is not None and is_cpu_build(engine.version)
 
 
 def _found() -> tuple[Device, ...]:

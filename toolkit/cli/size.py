@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from toolkit.cli import complete
 from toolkit.cli import options as o
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def size(
-    model: str = typer.Argument(help="Profile name, Hugging Face id, .gguf file, or folder with config.json."),
+    model: str = typer.Argument(
+        help="Profile name, Hugging Face id, .gguf file, or folder with config.json.",
+        autocompletion=complete.model_names,
+    ),
     gpu: o.Gpu = None,
     vram_gib: o.VramGib = None,
     engine: o.EngineOption = None,
@@ -34,6 +38,15 @@ def size(
     parallel: o.Parallel = None,
     flash_attn: o.FlashAttnOption = None,
     gpu_layers: o.GpuLayers = None,
+    eager: o.Eager = False,
+    block_size: o.BlockSize = None,
+    prefix_caching: o.PrefixCaching = None,
+    expert_parallel: o.ExpertParallel = False,
+    dcp: o.Dcp = None,
+    max_lora_rank: o.MaxLoraRank = None,
+    max_loras: o.MaxLoras = None,
+    draft: o.Draft = None,
+    num_speculative_tokens: o.NumSpeculativeTokens = None,
     exact: bool = typer.Option(False, "--exact", help="llama.cpp: ask the engine's own planner (this machine)."),
     every_gpu: bool = typer.Option(False, "--every-gpu", help="The fewest devices of every known GPU that hold it."),
     vs: str | None = typer.Option(None, help="A second model under the same conditions, side by side."),
@@ -71,6 +84,15 @@ def size(
             parallel=parallel,
             flash_attn=flash_attn,
             gpu_layers=gpu_layers,
+            eager=eager,
+            block_size=block_size,
+            prefix_caching=prefix_caching,
+            expert_parallel=expert_parallel,
+            dcp=dcp,
+            max_lora_rank=max_lora_rank,
+            max_loras=max_loras,
+            draft=draft,
+            num_speculative_tokens=num_speculative_tokens,
             exact=exact,
             every_gpu=every_gpu,
         )

@@ -109,6 +109,12 @@ COUNTS = (
 """Settings of at least one."""
 
 
+VLLM_ONLY = (
+    *("eager", "block_size", "prefix_caching", "expert_parallel", "dcp", "max_lora_rank", "max_loras"),
+    "num_speculative_tokens",
+)
+
+
 def check(ask: Ask) -> None:
     """Refuse what no engine could run.
 
@@ -119,6 +125,8 @@ def check(ask: Ask) -> None:
         value = getattr(ask, name)
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
+    if ask.engine != "vllm" and (named := [n for n in VLLM_ONLY if getattr(ask, n) not in (None, False)]):
+        raise InputError(f"{named[0]} is a setting of vLLM, and the engine is {ask.engine}", "leave it out.")
     share = ask.gpu_memory_utilization
     if share is not None and not 0 < share <= 1:
         raise InputError(f"gpu_memory_utilization is {share}; it must be above 0 and at most 1")

@@ -70,6 +70,16 @@ def sequence_bytes(ask: Ask, r: Resolved) -> int:
     return found.blocks(r.context, r.max_num_batched_tokens) * found.block_bytes
 
 
+def needed_bytes(ask: Ask, r: Resolved) -> int:
+    """KV bytes of all sequences on the fullest rank."""
+    return sequence_bytes(ask, r) * ask.concurrency
+
+
+def _wanted(need: int, r: Resolved) -> int:
+    """The pool that holds them: the CPU build is told its size in whole GiB, and takes no more."""
+    return -(-need // GIB) * GIB if r.cpu else need
+
+
 def pool_tokens(ask: Ask, r: Resolved, pool_bytes: int) -> int:
     """What the engine logs as "GPU KV cache size" in tokens.
 
@@ -104,18 +114,19 @@ def estimate(ask: Ask) -> Estimate:
     """The whole picture of one rank (all are alike; the smallest device decides), and the pool's margin."""
     r = resolve(ask)
     used = ask.devices[: r.tp * r.pp]
-    need = sequence_bytes(ask, r) * ask.concurrency
+    need = needed_bytes(ask, r)
     plans = tuple(_device_plan(ask, d, r, need) for d in used)
     smallest = min(used, key=lambda d: d.usable_bytes)
     p = parts(ask, smallest.usable_bytes, r)
-    pool = min(p.pool, need) if r.cpu and p.pool >= need else p.pool
+    wanted = _wanted(need, r)
+    pool = min(p.pool, wanted) if r.cpu else p.pool
     return Estimate(
         devices=plans,
         kv_bytes_per_token=token_bytes(ask.model, r),
         kv_pool_bytes=max(0, pool),
         reserved_bytes=p.budget - (p.pool - pool),
         kv_pool_tokens=pool_tokens(ask, r, pool),
-        margin_bytes=p.pool - need,
+        margin_bytes=p.pool - wanted,
         error_bytes=error_bytes(ask.model, r, smallest.usable_bytes),
         inputs=_inputs(ask, r),
     )
@@ -155,7 +166,7 @@ def margin(ask: Ask) -> int:
     """Bytes of the KV pool left beyond what the sequences need; negative when they do not fit."""
     r = resolve(ask)
     smallest = min(d.usable_bytes for d in ask.devices[: r.tp * r.pp])
-    return parts(ask, smallest, r).pool - sequence_bytes(ask, r) * ask.concurrency
+    return parts(ask, smallest, r).pool - _wanted(needed_bytes(ask, r), r)
 
 
 def _device_plan(ask: Ask, device: Device, r: Resolved, need: int) -> DevicePlan:

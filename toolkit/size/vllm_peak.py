@@ -5,8 +5,8 @@ from __future__ import annotations
 from toolkit.size.vllm_settings import Resolved, rules
 from toolkit.types import GIB, MIB, ModelSpec
 
-CPU_RUNTIME = int(0.75 * GIB)
-"""Interpreter, PyTorch, and the API server's own process; a started v0.32 with a 0.25 GiB model holds 1.1 GiB."""
+CPU_RUNTIME = int(1.75 * GIB)
+"""API server, engine core and worker: v0.32 with 0.25 GiB of weights and 1 GiB of cache held 3.03 GiB (2026-11-24)."""
 
 
 def activations(model: ModelSpec, r: Resolved) -> tuple[int, str]:
