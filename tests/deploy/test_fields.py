@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.deploy.plans import CASES, HELD, REFUSED, made, options, vllm
@@ -100,3 +103,12 @@ def test_no_path_of_this_machine_is_in_a_cluster_file(case: str, target: str) ->
     assert "/srv/selfhost" not in text
     if case == "llama-cpu-host":
         assert target in ("compose", "quadlet")
+
+
+def test_the_documentation_says_the_same() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text()
+    for target, fields in FIELDS.items():
+        assert f"| `{target}` |" in page
+        for name, use in fields.items():
+            if use.how != "used":
+                assert re.search(rf"\| `{name}` \| {use.how}: {re.escape(use.why)} \|", page), (target, name)

@@ -15,8 +15,8 @@ Class = Literal["datacenter", "workstation", "consumer", "apple", "cpu"]
 
 @app.command()
 def recommend(
-    model: str = typer.Argument(help="Profile name, a .gguf file, or a folder with config.json."),
-    context: int = typer.Option(8192, min=2, help="Tokens per request, prompt + answer."),
+    model: str = typer.Argument(help="Profile name, a .gguf file, a folder with config.json, or a folder of `deploy`."),
+    context: int | None = typer.Option(None, min=2, help="Tokens per request, prompt + answer. Default: 8192."),
     users: int | None = typer.Option(None, min=1, max=100_000, help="Requests at the same time."),
     tokens_per_day: str | None = typer.Option(None, help="Volume, like 10M or 1.5B, input + output; peak is 3 × mean."),
     input_share: float = typer.Option(0.75, min=0.01, max=0.99, help="Share of a request's tokens that is prompt."),
@@ -40,6 +40,7 @@ def recommend(
     """
     from decimal import Decimal
 
+    from toolkit.cli.deployed import deployment
     from toolkit.cli.output import emit
     from toolkit.cli.ranking import Load, rank
     from toolkit.cli.speed import device
@@ -48,6 +49,12 @@ def recommend(
     from toolkit.load.slo import parse
     from toolkit.report.predict import render_recommendation
 
+    there = deployment(model)
+    if there:
+        model, gpu, only = there.model, gpu or there.gpu, only or (None if there.gpu else "cpu")
+        context, quants = context or there.context, quants or there.quant
+        if users is None and tokens_per_day is None and there.concurrency:
+            users = there.concurrency * there.replicas
     if (users is None) == (tokens_per_day is None):
         raise InputError("the load is not stated, or stated twice", "give the users, or the tokens per day.")
     if max_usd_per_hour is not None and not 0 < max_usd_per_hour < 1e9:
@@ -59,7 +66,7 @@ def recommend(
         raise InputError("a described device has no list price", "give what it costs: --gpu-price 1.39/h.")
     one = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)[0] if gpu or described else None
     load = Load(
-        context=context,
+        context=context or 8192,
         users=users,
         tokens_per_day=parse_volume(tokens_per_day) if tokens_per_day else None,
         input_share=input_share,
@@ -68,6 +75,10 @@ def recommend(
     )
     formats = [q.strip() for q in quants.split(",") if q.strip()] if quants else [None]
     result = rank(model, load, formats, only, one, parse_usd_per_hour(gpu_price) if gpu_price else None)
+    if there and there.gpu:
+        result = result.model_copy(
+            update={"options": tuple(o for o in result.options if o.count == there.gpus_per_replica)}
+        )
     if as_json:
         emit(result)
     else:

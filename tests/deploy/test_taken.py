@@ -1,0 +1,85 @@
+"""Other commands take the folder that `deploy` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run import document, error_of, selfhost
+from tests.load.mock import Mock
+
+KEY = "a-key"
+
+
+@pytest.fixture
+def mock() -> Iterator[Mock]:
+    with Mock() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    plan, out = tmp_path / "plan.json", tmp_path / "k8s"
+    words = (
+        "qwen3-8b",
+        "--gpu",
+        "H100-SXM-80GB",
+        "--engine-version",
+        "0.32",
+        "--context",
+        "8192",
+        "--concurrency",
+        "16",
+    )
+    plan.write_text(json.dumps(document("plan", *words, "--name", "mock", "--elsewhere")))
+    assert selfhost("deploy", plan, "--target", "kubernetes", "--replicas", "2", "--out", out).returncode == 0
+    return out
+
+
+def test_bench_reads_address_model_and_key_from_it(
+    mock: Mock, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mock stands where the port-forward would be; it wants the key."""
+    about = json.loads((folder / "deployment.json").read_text())
+    assert about["base_url"] == "http://127.0.0.1:8000/v1"
+    (folder / "deployment.json").write_text(json.dumps(about | {"base_url": f"{mock.url}/v1"}))
+    mock.set(ttft_s=0.02, itl_s=0.005, api_key=KEY)
+    words = ("bench", folder, "--concurrency", "1", "--duration", "400ms", "--warmup", "0", "--output-len", "4")
+    monkeypatch.delenv("SELFHOST_API_KEY", raising=False)
+    assert "SELFHOST_API_KEY is not set" in error_of(*words, "--out", tmp_path / "r")
+    monkeypatch.setenv("SELFHOST_API_KEY", KEY)
+    found = document(*words, "--out", tmp_path / "r", home=tmp_path)
+    assert found["model"] == "mock"  # the name in the folder; the mock knows no other
+    assert found["levels"][0]["failed"] == 0
+    assert found["levels"][0]["completed"] > 0
+    deployment = found["environment"]["engine"]["deployment"]
+    assert (deployment["gpu"], deployment["gpus_per_replica"], deployment["replicas"]) == ("H100-SXM-80GB", 1, 2)
+    assert KEY not in "".join(p.read_text(errors="replace") for p in (tmp_path / "r").rglob("*") if p.is_file())
+
+
+def test_a_deployment_whose_address_only_the_target_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = json.loads((folder / "deployment.json").read_text())
+    (folder / "deployment.json").write_text(json.dumps(about | {"base_url": None, "endpoint": "sky serve status x"}))
+    monkeypatch.setenv("SELFHOST_API_KEY", KEY)
+    assert "sky serve status x" in error_of("bench", folder)
+
+
+def test_a_folder_of_another_version(folder: Path) -> None:
+    about = json.loads((folder / "deployment.json").read_text())
+    (folder / "deployment.json").write_text(json.dumps(about | {"schema_version": 9}))
+    assert "schema version 9" in error_of("bench", folder)
+    (folder / "deployment.json").write_text(json.dumps(about | {"replicas": "many"}))
+    assert "replicas" in error_of("bench", folder)
+
+
+def test_recommend_prices_the_hardware_of_it(folder: Path) -> None:
+    """Two replicas of 16 users on one H100 each: 32 users, on that device and that count alone."""
+    found = document("recommend", folder)
+    assert {(o["gpu"], o["count"], o["quant"]) for o in found["options"]} == {("H100-SXM-80GB", 1, "bf16")}
+    by_hand = document(
+        "recommend", "qwen3-8b", "--gpu", "H100-SXM-80GB", "--users", "32", "--context", "8192", "--quants", "bf16"
+    )
+    assert found["options"][0] == next(o for o in by_hand["options"] if o["count"] == 1)
