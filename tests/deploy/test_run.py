@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -168,6 +169,16 @@ def test_composes_command_and_health_check_as_written(plan: Path, tmp_path: Path
             for more in ((), ("-H", f"Authorization: Bearer {KEY}"))
         ]
         assert said == ["401", "200"]
+        page = subprocess.run(
+            [*network, "curl", "-s", "-H", f"Authorization: Bearer {KEY}", "http://127.0.0.1:8000/metrics"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        ).stdout
+        asked = set(re.findall(r"llamacpp:[a-z_]+", (out / "grafana" / "dashboard.json").read_text()))
+        assert len(asked) >= 6
+        assert {name for name in asked if f"\n{name} " not in page} == set()  # every series of the dashboard is there
         child.send_signal(signal.SIGTERM)
         assert child.wait(60) == 0
 

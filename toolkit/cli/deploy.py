@@ -83,14 +83,14 @@ def _options(place: Path, **chosen: Any) -> Options:
     from toolkit.deploy.intent import Options
     from toolkit.paths import data_root
 
-    dashboard = data_root() / "deploy" / "grafana" / "selfhost.json"
+    dashboards = sorted((data_root() / "deploy" / "grafana").glob("*.json"))
     return Options(
         **chosen,
         folder=str(place.expanduser().resolve()),
         program=program(),
         environment=tuple((k, os.environ[k]) for k in (*KEPT_VARIABLES, *OWN_VARIABLES) if k in os.environ),
         user=pwd.getpwuid(os.geteuid()).pw_name,
-        dashboard=dashboard.read_text(encoding="utf-8") if dashboard.is_file() else None,
+        dashboard=dashboards[0].read_text(encoding="utf-8") if dashboards else None,
     )
 
 

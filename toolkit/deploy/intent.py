@@ -39,7 +39,7 @@ class Options:
     environment: tuple[tuple[str, str], ...] = ()
     """Variables of this machine that a service needs to find what a shell finds."""
     dashboard: str | None = None
-    """Text of the Grafana dashboard that is put beside the files."""
+    """Text of a Grafana dashboard of our own proxy's metrics, for targets that run it."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolkit.deploy import dashboard
 from toolkit.deploy.intent import Intent
 from toolkit.deploy.text import header, yaml
 
 DASHBOARD = "dashboard.json"
 
 
-def files(intent: Intent, monitor: dict[str, Any]) -> dict[str, str]:
-    """``monitoring/``: a PodMonitor, and the dashboard as a ConfigMap that Grafana's sidecar picks up."""
+def files(intent: Intent, monitor: dict[str, Any], *, charts: bool = True) -> dict[str, str]:
+    """``monitoring/``: a PodMonitor, and the dashboard as a ConfigMap that Grafana's sidecar picks up.
+
+    ``charts`` False leaves the dashboard out, where the engine's series go by other names.
+    """
     kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -22,8 +26,8 @@ def files(intent: Intent, monitor: dict[str, Any]) -> dict[str, str]:
             monitor, top=header("Scrapes the engine's metrics. Needs the Prometheus operator.")
         )
     }
-    if intent.options.dashboard:
-        found[f"monitoring/{DASHBOARD}"] = intent.options.dashboard
+    if charts:
+        found[f"monitoring/{DASHBOARD}"] = dashboard.render(intent.engine, intent.name)
         kustomization["configMapGenerator"] = [
             {
                 "name": f"{intent.name}-dashboard",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolkit.deploy import fields
+from toolkit.deploy import dashboard, fields
 from toolkit.deploy.intent import KEY_ENV, PORT, Intent
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import CACHE, MODELS
@@ -26,8 +26,7 @@ def render(intent: Intent) -> Rendered:
         *(["GPUs need the NVIDIA Container Toolkit."] if needs.gpus else []),
     )
     files = {"compose.yaml": yaml(_compose(intent), top=top), "prometheus.yml": _prometheus(intent)}
-    if intent.options.dashboard:
-        files |= _grafana(intent)
+    files |= _grafana(intent)
     wait = f"--wait --wait-timeout {needs.start_limit_s}"
     return Rendered(
         files=files,
@@ -44,9 +43,11 @@ def render(intent: Intent) -> Rendered:
 
 
 def _compose(intent: Intent) -> dict[str, Any]:
-    services: dict[str, Any] = {"engine": _engine(intent), "prometheus": _prometheus_service(intent)}
-    if intent.options.dashboard:
-        services["grafana"] = _grafana_service()
+    services = {
+        "engine": _engine(intent),
+        "prometheus": _prometheus_service(intent),
+        "grafana": _grafana_service(),
+    }
     document: dict[str, Any] = {"name": intent.name, "services": services}
     volumes: dict[str, Any] = {}
     if intent.source.downloads:
@@ -176,5 +177,5 @@ def _grafana(intent: Intent) -> dict[str, str]:
     return {
         "grafana/datasource.yaml": yaml({"apiVersion": 1, "datasources": [source]}, top=header("Where Grafana asks.")),
         "grafana/provider.yaml": yaml({"apiVersion": 1, "providers": [provider]}, top=header("Where dashboards lie.")),
-        "grafana/dashboard.json": str(intent.options.dashboard),
+        "grafana/dashboard.json": dashboard.render(intent.engine, intent.name),
     }

@@ -46,7 +46,7 @@ def render(intent: Intent) -> Rendered:
     files = {"rayservice.yaml": yaml(_service(intent), top=top)}
     if intent.source.downloads:
         files["cache.yaml"] = yaml(pod.cache_claim(intent), top=header("Keeps downloaded weights across restarts."))
-    files |= monitoring.files(intent, monitor)
+    files |= monitoring.files(intent, monitor, charts=False)
     applied = " ".join(f"-f {file}" for file in files if "/" not in file)
     return Rendered(
         files=files,
@@ -60,6 +60,7 @@ def render(intent: Intent) -> Rendered:
             down=f"kubectl delete {applied}",
         ),
         notes=(
+            "Ray renames vLLM's series; the dashboards that Ray generates show them.",
             "Ray's application asks for no key: whoever reaches the Service may use it. Keep it inside the cluster.",
         ),
     )

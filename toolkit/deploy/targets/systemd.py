@@ -50,8 +50,11 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
         f"openssl rand -hex 24 | sudo install -m 600 /dev/stdin {key_file}",
         f'export SELFHOST_API_KEY="$(sudo cat {key_file})"',
     )
+    files = {file: unit(service), PLAN: plan.model_dump_json(by_alias=True, indent=1) + "\n"}
+    if options.dashboard:
+        files["dashboard.json"] = options.dashboard
     return Rendered(
-        files={file: unit(service), PLAN: plan.model_dump_json(by_alias=True, indent=1) + "\n"},
+        files=files,
         base_url=f"http://127.0.0.1:{PORT}/v1",
         commands=DeployCommands(
             once=key if options.key else (),
@@ -62,5 +65,6 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
         notes=(
             f"The unit reads {PLAN} where it lies now: keep this folder, or write it again elsewhere.",
             f"Metrics are at http://127.0.0.1:{PORT}/metrics, the state at /livez and /readyz.",
+            *(["Import dashboard.json into Grafana to see them."] if options.dashboard else []),
         ),
     )
