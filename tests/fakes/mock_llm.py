@@ -48,6 +48,7 @@ class Settings:
     framing: str = "chunked"  # or "close"
     newline: str = "\n"
     tokens_per_event: int = 1
+    early_role: bool = True  # the empty role chunk comes at once, as from llama-server; else not at all
     usage: str = "true"  # or "none", "absurd"
     refuse: tuple[str, ...] = ()  # body keys answered with 400
     split_bytes: int = 0  # write events in pieces of so many bytes
@@ -333,7 +334,9 @@ class Server:
 
 
 def text_of(body: dict) -> str:
-    return body.get("prompt") or body.get("input") or "".join(m["content"] for m in body.get("messages", ()))
+    contents = [m["content"] for m in body.get("messages", ())]
+    parts = [c if isinstance(c, str) else "".join(part.get("text", "") for part in c) for c in contents]
+    return body.get("prompt") or body.get("input") or "".join(parts)
 
 
 def count_tokens(body: dict) -> int:
@@ -373,7 +376,9 @@ def ending(settings: Settings, at_s: float) -> Step:
 
 def tokens(settings: Settings, asked: int, name: str, key: str = "content", since: int = 0) -> Iterator[Step]:
     """Token events on schedule; the role chunk comes first and at once, as real servers do."""
-    if since == 0:
+    if since == 0 and not settings.early_role:
+        yield Step(0.0, head(settings))
+    elif since == 0:
         role = {"text": ""} if key == "text" else {"role": "assistant", "content": ""}
         yield Step(0.0, head(settings) + event(settings, chunk(name, role)))
     for i in range(since, asked, settings.tokens_per_event):
