@@ -64,6 +64,10 @@ test-deploy: $(VENV)/.dev ## deployment files read by SkyPilot's and Ray's own p
 	@PYTHON=$(PYTHON) bash tests/deploy/install.sh .venv-deploy
 	@$(BIN)/pytest -q -m deploy
 
+.PHONY: soak
+soak: $(VENV)/.dev ## 30 minutes of load with random faults (SELFHOST_SOAK_S=300 for less)
+	@$(BIN)/pytest -q -o addopts= tests/faults/soak.py
+
 test-vllm: $(VENV)/.dev ## the tests on a real vLLM (CPU build), about ten minutes and 3.4 GB the first time
 	@bash tests/vllm/run.sh $(VENV)
 

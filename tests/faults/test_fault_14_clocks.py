@@ -100,7 +100,7 @@ def test_a_suspended_supervisor_kills_nobody(world: World, repeat: int, moment: 
 
 
 def test_a_suspend_in_the_midst_of_silence_voids_the_window(world: World, repeat: int, moment: None) -> None:
-    """Silent for 0.5 s, then stopped for 3 s, awake 0.7 s before the next token: the window of 1.0 s must not be full."""
+    """Silent for 0.5 s, stopped for 3 s, awake 0.7 s before the next token: the window of 1.0 s must not be full."""
     server = world.start(limits=QUICK.model_copy(update={"suspect_grace_s": 0.2}))
     world.faults(silent=[2, 4.2], token_s=0.02)
     answer: list[tuple[int, bytes]] = []
