@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 
-
 EVENTS = "text/event-stream"
 ACCEPT = {"embeddings": "application/json"}
 

@@ -67,6 +67,12 @@ def bench(
     processes: Annotated[int, typer.Option(help="Load processes.")] = 1,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the API key.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: selfhost-bench/<time>.")] = None,
+    export: Annotated[
+        Literal["svg", "png"] | None, typer.Option(help="Write the report's plots as files too; PNG needs Chromium.")
+    ] = None,
+    prediction: Annotated[
+        Path | None, typer.Option(help="Output of `selfhost predict --json`, to stand beside what is measured.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="A name for `selfhost runs` and `selfhost compare`.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
     self_check: Annotated[
@@ -111,6 +117,7 @@ def bench(
         limits={"request_s": seconds(timeout, "timeout"), "stall_s": seconds(stall, "stall")},
         command=shlex.join(["selfhost", *sys.argv[1:]]),
         label=check_label(label),
+        prediction=_prediction(prediction),
         self_check=checked,
         **({"engine": deployed.facts(there)} if there else _facts(served)),
     )
@@ -119,6 +126,8 @@ def bench(
         result = run(spec, folder, live.update, _restarts(served.name) if served else None)
     report = _report(folder, result)
     _remember(folder, result)
+    if export is not None and report is not None:
+        _export(report, export, len(result.levels))
     if as_json:
         emit(result)
     elif not quiet:
@@ -234,6 +243,40 @@ def _report(folder: Path, result: BenchResult) -> Path | None:
     from toolkit.report.write import write_bench_report
 
     return write_bench_report(folder, result, list(read_rows(folder / ROWS))) if result.levels else None
+
+
+def _prediction(file: Path | None) -> Any:
+    """A prediction document. Raises InputError."""
+    from pydantic import ValidationError
+
+    from toolkit.errors import InputError
+    from toolkit.types import Prediction
+
+    if file is None:
+        return None
+    try:
+        return Prediction.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise InputError(
+            f"{file} is no prediction: {where}: {first['msg']}", "Write one with `selfhost predict … --json`."
+        ) from None
+
+
+def _export(report: Path, kind: Literal["svg", "png"], levels: int) -> None:
+    """The plots as files; a browser that is missing spoils no bench."""
+    from toolkit.cli.output import note
+    from toolkit.errors import EnvironmentFailedError
+    from toolkit.report.export import export_plots
+
+    try:
+        written = export_plots(report, kind, levels)
+        note(f"{len(written)} plots in {written[0].parent}" if written else "the report has no plots")
+    except EnvironmentFailedError as error:
+        note(f"plots not exported: {error.message}{f'. {error.hint}' if error.hint else ''}")
 
 
 def _remember(folder: Path, result: BenchResult) -> None:

@@ -130,6 +130,7 @@ def _result(work: Run, ended_because: str) -> BenchResult:
         slo=spec.slo,
         seed=spec.seed,
         label=spec.label,
+        prediction=spec.prediction,
         environment=environment(spec, target.engine, client),
         levels=tuple(work.levels),
         best_under_slo=_best_under_slo(work, search),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from toolkit.errors import InputError
-from toolkit.types import EndpointKind, Frozen, SelfCheck, Workload
+from toolkit.types import EndpointKind, Frozen, Prediction, SelfCheck, Workload
 
 Arrival = Literal["constant", "poisson"]
 MAX_USERS = 4096
@@ -171,6 +171,8 @@ class BenchSpec(Frozen):
     limits: TimeLimits = TimeLimits()
     command: str = ""
     label: str | None = None
+    prediction: Prediction | None = None
+    """What was expected, to be kept with the result."""
     engine_pid: int | None = None
     """Leading process of the engine, when the supervisor knows it."""
     self_check: SelfCheck | None = None

@@ -74,7 +74,7 @@ def latency_by_load(
         if level is knee:
             plot.dot(at, "knee", 10)
             plot.text(plot.px(at[0]), plot.py(at[1]) + 24, "knee", "label mid mine")
-        plot.text(plot.px(at[0]), plot.py(at[1]) - 11, n.split()[0], "label mid strong")
+        plot.text(plot.px(at[0]), plot.py(at[1]) - (15 if level is knee else 11), n.split()[0], "label mid strong")
         words_of = ", the knee" if level is knee else ""
         plot.point_at(at, f"{n}{words_of}: {words.seconds(value)}, {words.significant(at[0])} tokens/s")
     return plot.render(name)

@@ -62,7 +62,7 @@ def _draw(
         top=40,
         title_gap=24,
         x_title="seconds",
-        y_title=title if len(lines) == 1 else f"{title}: {', '.join(word for word, _, _ in lines)}",
+        y_title=title,
     )
     for span, _, _ in spans:
         plot.band(span.start_s - start_s, span.measured_s - start_s, "warm")
@@ -70,11 +70,20 @@ def _draw(
         {t: words.significant(t) for t in plot.x.ticks(8 if width == WIDE else 4)},
         {t: label(t) for t in ((0, 0.5, 1) if share else y.ticks(3))},
     )
+    if len(lines) > 1:
+        _legend(plot, lines)
     for word, kind, points in lines:
         plot.steps(points, kind)
-        at, last = points[-1]
-        if len(lines) > 1:
-            plot.text(plot.px(at) - 4, plot.py(last) - 5, word, "label end")
         for t, v in points[:: max(1, len(points) // 60)]:
             plot.point_at((t, v), f"{t:.3g} s: {label(v)} {word}")
     return plot.render(f"server-{name}-{'w' if width == WIDE else 'n'}", "wide" if width == WIDE else "narrow")
+
+
+def _legend(plot: Plot, lines: Sequence[tuple[str, str, Sequence[tuple[float, float]]]]) -> None:
+    """A short stroke and a word for each line, above the right end."""
+    x, y = float(plot.width - plot.right), plot.top - plot.title_gap
+    for word, kind, _ in reversed(lines):
+        plot.text(x, y, word, "label end")
+        x -= 7 * len(word) + 8
+        plot.marks.append(f'<path class="line {kind}" d="M{x - 18:.1f} {y - 4}h18"/>')
+        x -= 34
