@@ -14,6 +14,7 @@ from toolkit.deploy.deploy import CONTAINERS, Deployed, deploy
 from toolkit.deploy.intent import Options
 from toolkit.deploy.source import Hub, Volume
 from toolkit.models.config_spec import spec_from_config
+from toolkit.paths import data_root
 from toolkit.plan import launch_plan
 from toolkit.size import Ask, Device, plan
 from toolkit.types import GIB, LaunchPlan, MemoryPlan, ModelSpec
@@ -109,13 +110,15 @@ def options(**chosen: Any) -> Options:
         "user": "root",
         "environment": (("PATH", "/usr/bin:/bin"),),
         "dashboard": '{"title": "selfhost"}\n',
+        "locustfile": (data_root() / "deploy" / "locust" / "locustfile.py").read_text(),
     }
     return Options(**(values | chosen))
 
 
 def made(case: str, target: str, **more: Any) -> Deployed:
     document, chosen, where = CASES[case]
-    return deploy(document, target, options(**(chosen | more)), **where)
+    workers = 3 if target in ("compose", "kubernetes") else None
+    return deploy(document, target, options(**(chosen | more)), load_workers=workers, **where)
 
 
 def docs(text: str) -> list[Any]:

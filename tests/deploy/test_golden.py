@@ -27,7 +27,11 @@ def texts(target: str) -> dict[str, str]:
     """The folder of a target, without the plan itself, whose memory figures have tests of their own."""
     deployed = systemd(CASE[target]) if target == "systemd" else made(CASE[target], target)
     files = deployed.files | {"deployment.json": kept(deployed)}
-    return {path: text for path, text in files.items() if not path.endswith(("plan.json", "dashboard.json"))}
+    return {
+        path: text
+        for path, text in files.items()
+        if not path.endswith(("plan.json", "dashboard.json", "locustfile.py"))
+    }
 
 
 @pytest.mark.parametrize("target", FIELDS)

@@ -144,7 +144,9 @@ def test_a_line_break_in_a_word_starts_no_line_of_a_file(target: str) -> None:
             deploy(vllm(version="0.26").model_copy(update=changed), target, options(name="m", key=target != "rayserve"))
 
 
-@pytest.mark.parametrize("word", ["/home/me/template.jinja", "~/t", "./t", "{uds}"])
+@pytest.mark.parametrize(
+    "word", ["/home/me/template.jinja", "~/t", "./t", "{uds}", "sql=/srv/lora", '{"model": "/srv/draft"}']
+)
 def test_what_means_something_only_here(word: str) -> None:
     document = vllm().model_copy(update={"argv": (*vllm().argv, "--chat-template", word)})
     with pytest.raises(InputError, match="machine"):

@@ -108,6 +108,9 @@ def test_compose_reads_its_file(case: str, tmp_path: Path) -> None:
     (source,) = docs(files["compose.yaml"])
     assert service["command"] == source["services"]["engine"]["command"]
     assert service["ports"][0]["host_ip"] == "127.0.0.1"
+    load = json.loads(compose(tmp_path / "load", {"SELFHOST_API_KEY": "k"}).stdout)["services"]
+    assert load["load-worker"]["scale"] == 3
+    assert load["load-master"]["ports"][0]["host_ip"] == "127.0.0.1"
     if any("${SELFHOST_API_KEY" in str(v) for v in source["services"]["engine"]["environment"].values()):
         refused = compose(tmp_path, {})
         assert refused.returncode != 0
@@ -147,7 +150,7 @@ def test_kustomize_puts_the_folder_together(case: str, tmp_path: Path) -> None:
     for path, text in made(case, "kubernetes").files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    for folder, kind in ((tmp_path, "Deployment"), (tmp_path / "monitoring", "ConfigMap")):
+    for folder, kind in ((tmp_path, "Deployment"), (tmp_path / "monitoring", "ConfigMap"), (tmp_path / "load", "Job")):
         done = subprocess.run(
             [kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
         )

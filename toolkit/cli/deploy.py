@@ -35,6 +35,9 @@ def deploy(
     volume: Annotated[str | None, typer.Option(help="Or a volume that holds it: CLAIM:PATH.")] = None,
     key: Annotated[bool, typer.Option("--key/--no-key", help="Ask clients for an API key.")] = True,
     gpu_type: Annotated[str | None, typer.Option(help="What the target calls the GPU, where it is not known.")] = None,
+    load_workers: Annotated[
+        int | None, typer.Option(help="compose, kubernetes: add a Locust load test of so many workers.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files, write nothing.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what would change, write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
@@ -49,7 +52,7 @@ def deploy(
     place = out or Path(f"{name or document.served_name.replace('/', '-')}-{target}")
     folder.check(place)
     options = _options(place, name=name or "", replicas=replicas, spot=spot, key=key, gpu_type=gpu_type)
-    made = deploy(document, target, options, hub=_hub(document, hub), volume=_volume(volume))
+    made = deploy(document, target, options, hub=_hub(document, hub), volume=_volume(volume), load_workers=load_workers)
     about = with_changes(made, folder.compared(place, made.files), written=not (dry_run or diff))
     files = made.files | {ABOUT: kept(made)}
     if about.written:
@@ -83,6 +86,7 @@ def _options(place: Path, **chosen: Any) -> Options:
     from toolkit.deploy.intent import Options
     from toolkit.paths import data_root
 
+    locustfile = data_root() / "deploy" / "locust" / "locustfile.py"
     dashboards = sorted((data_root() / "deploy" / "grafana").glob("*.json"))
     return Options(
         **chosen,
@@ -90,6 +94,7 @@ def _options(place: Path, **chosen: Any) -> Options:
         program=program(),
         environment=tuple((k, os.environ[k]) for k in (*KEPT_VARIABLES, *OWN_VARIABLES) if k in os.environ),
         user=pwd.getpwuid(os.geteuid()).pw_name,
+        locustfile=locustfile.read_text(encoding="utf-8") if locustfile.is_file() else "",
         dashboard=dashboards[0].read_text(encoding="utf-8") if dashboards else None,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, get_args
 
-from toolkit.deploy import build, fields, names, readme
+from toolkit.deploy import build, fields, loadtest, names, readme
 from toolkit.deploy.intent import KEY_ENV, Intent, Options
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import Hub, Volume
@@ -70,8 +70,11 @@ def deploy(
     *,
     hub: Hub | None = None,
     volume: Volume | None = None,
+    load_workers: int | None = None,
 ) -> Deployed:
     """Render everything. ``options.name`` may be empty: it is then made from the served name.
+
+    ``load_workers`` adds files for a load test from so many workers.
 
     Raises:
         UnknownNameError: no such target.
@@ -86,7 +89,7 @@ def deploy(
     options = replace(options, name=names.check(name, longest, target))
     build.check_options(options, target, one_machine=found.one_machine if found else True)
     if found is None:
-        _own_model(target, hub, volume)
+        _own_model(target, hub, volume, load_workers)
         return _folder(plan, target, options, systemd.render(plan, options), _gpus_of(plan))
     intent = build.intent(
         plan,
@@ -98,12 +101,17 @@ def deploy(
         same_machine=found.one_machine,
         vllm_only=found.vllm_only,
     )
-    return _folder(plan, target, options, found.render(intent), (intent.resources.gpu, intent.resources.gpus))
+    rendered = found.render(intent)
+    if load_workers is not None:
+        rendered = loadtest.added(rendered, intent, target, load_workers)
+    return _folder(plan, target, options, rendered, (intent.resources.gpu, intent.resources.gpus))
 
 
-def _own_model(target: str, hub: Hub | None, volume: Volume | None) -> None:
+def _own_model(target: str, hub: Hub | None, volume: Volume | None, load_workers: int | None) -> None:
     if hub or volume:
         raise InputError(f"{target} starts the plan's own model on this machine", "plan it for the model you mean.")
+    if load_workers is not None:
+        raise InputError(f"{target} has no files for a load test", "compose and kubernetes have.")
 
 
 def _gpus_of(plan: LaunchPlan) -> tuple[str | None, int]:

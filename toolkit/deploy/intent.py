@@ -38,6 +38,8 @@ class Options:
     """Account of a service on this machine."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables of this machine that a service needs to find what a shell finds."""
+    locustfile: str = ""
+    """Text of the file that a load test's workers run."""
     dashboard: str | None = None
     """Text of a Grafana dashboard of our own proxy's metrics, for targets that run it."""
 

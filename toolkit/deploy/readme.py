@@ -44,7 +44,10 @@ def _using(about: DeployFolder) -> list[str]:
     key = f"; the API key is read from `{about.key_env}`" if about.key_env else ""
     address = f"`{about.base_url}`" if about.base_url else "That address, with `/v1`,"
     lines.append(f"{address} speaks OpenAI's API; the model is called `{about.served_name}`{key}.")
-    lines += ["", "Load-test it and price it by this folder: `selfhost bench .` and `selfhost cost .`."]
+    lines += [
+        "",
+        "Load-test it: `selfhost bench .`; what its hardware costs, by predicted speed: `selfhost recommend .`.",
+    ]
     return lines
 
 

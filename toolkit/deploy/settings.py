@@ -18,6 +18,8 @@ SECRET_NAME = re.compile(r"(^|_)(API_?)?(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORE
 SECRET_FLAGS = {"--api-key", "--hf-token", "-hft", "--token"}
 DRAIN_S = 120
 """How long open requests may take to end, as supervision's own default."""
+LOCAL_PATH = re.compile(r"(^|[=,\"'\s])(/|~|\.{1,2}/)")
+"""A path of this machine: a whole word, or what follows a sign or a quote in one, as in NAME=PATH or in JSON."""
 NUMBER = re.compile(r"-\d+(\.\d+)?")
 
 
@@ -71,8 +73,7 @@ def _grouped(words: list[str]) -> list[tuple[str, ...]]:
 
 
 def _only_here(word: str) -> None:
-    value = word.partition("=")[2] or word
-    if value.startswith(("/", "~", "./", "../")):
+    if LOCAL_PATH.search(word):
         raise InputError(
             f"the plan names a file of this machine: {word}", "leave that setting out, or bake the file into an image."
         )
