@@ -17,7 +17,8 @@ from toolkit import profiles
 from toolkit.models import ggml
 from toolkit.models.config_spec import spec_from_config
 from toolkit.size import Ask, Device, plan
-from toolkit.types import GIB, MIB, ModelSpec
+from toolkit.size.usable import usable_bytes
+from toolkit.types import GIB, MIB, Gpu, MemoryPlan, ModelSpec
 
 HERE = Path(__file__).parent
 NAIVE_OVERHEAD = GIB
@@ -67,6 +68,41 @@ def vllm_errors() -> dict[tuple[str, str], list[tuple[float, float]]]:
     return errors
 
 
+def public_plan(row: dict[str, Any]) -> tuple[MemoryPlan, ModelSpec, Gpu]:
+    """The plan of a start read from a public log, on its card; the card's own memory where none was logged."""
+    profile, gpu = profiles.model(row["model"]), profiles.gpu(row["gpu"])
+    spec = spec_from_config(profile.config, profile.name, source="profile", fmt=row["format"])
+    size = int(row["usable_gib"] * GIB) if row["usable_gib"] else usable_bytes(gpu)[0]
+    ask = Ask(spec, (Device(gpu.name, size, "gpu", "logged"),) * row["tp"], "vllm", row["engine_version"])
+    keys = ("context", "tp", "max_num_seqs", "max_num_batched_tokens", "eager")
+    told = {k: row[k] for k in keys} | {"gpu_memory_utilization": row["utilization"]}
+    return plan(ask.with_(**told)), spec, gpu
+
+
+def public_errors() -> list[tuple[dict[str, Any], str, float, float, float]]:
+    """(row, architecture, our error, naive error, half the band), GiB, of every public start that logged its pool."""
+    found = []
+    for row in rows("vllm_public.jsonl"):
+        if row["outcome"] != "served":
+            continue
+        made, spec, gpu = public_plan(row)
+        naive = (gpu.vram_gib or 0) * (row["utilization"] or 0.9) - spec.weights_bytes / row["tp"] / GIB - 1
+        error = made.kv_pool_bytes / GIB - row["pool_gib"]
+        found.append((row, spec.architecture, error, naive - row["pool_gib"], made.devices[0].error_bytes / GIB))
+    return found
+
+
+def public_report() -> None:
+    """A row of the table for each public start, and their mean."""
+    found = public_errors()
+    for row, architecture, ours, naive, _ in sorted(found, key=lambda f: f[0]["engine_version"]):
+        release = ".".join(row["engine_version"].split(".")[:2])
+        where = f"{row['gpu']}{' x ' + str(row['tp']) if row['tp'] > 1 else ''}"
+        print(f"| vLLM {release}, {where} | {architecture} | 1 | {abs(ours):.2f} GiB | {abs(naive):.2f} GiB |")
+    ours, naive = mean(abs(f[2]) for f in found), mean(abs(f[3]) for f in found)
+    print(f"| **vLLM 0.7-0.26, public logs** | all | {len(found)} | **{ours:.2f} GiB** | {naive:.2f} GiB |")
+
+
 def llamacpp_errors() -> list[float]:
     """Relative error of KV bytes of every row."""
     found = []
@@ -92,6 +128,7 @@ def main() -> int:
         share = ours / 79.19
         whole = f"**{ours:.2f} GiB ({share:.1%} of the card)**"
         print(f"| **vLLM {release}** | all | {len(pairs)} | {whole} | {naive:.2f} GiB |")
+    public_report()
     kv = llamacpp_errors()
     print(f"| **llama.cpp** | KV cache | {len(kv)} | **{mean(kv):.2%}, worst {max(kv):.2%}** | |")
     left = [row for row in rows("vllm_starts.jsonl") if "note" in row]

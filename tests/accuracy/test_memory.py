@@ -27,3 +27,17 @@ def test_served_models_are_never_called_no() -> None:
             continue
         ours, _, _ = memory.pool_of(row)
         assert ours > 0, row["model"]
+
+
+def test_public_starts_stay_within_their_band() -> None:
+    """Logs of cards and releases that no constant was fitted on; several ranks are the worst, at 1-2.4 GiB."""
+    found = memory.public_errors()
+    assert len(found) == 17
+    assert mean(abs(error) for _, _, error, _, _ in found) < 0.75
+    assert all(abs(error) < 2 * band for _, _, error, _, band in found)
+
+
+def test_no_start_that_ran_out_of_memory_is_sure_and_none_that_served_is_no() -> None:
+    for row in memory.rows("vllm_public.jsonl"):
+        certainty = memory.public_plan(row)[0].certainty
+        assert certainty != ("no" if row["outcome"] == "served" else "sure"), (row["id"], certainty)

@@ -21,6 +21,12 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 CPU_BATCHED, CPU_SEQS = 2048, 128
 """`EngineArgs` on its CPU build, times the world size (API server)."""
 
+CHUNKED_SINCE = (0, 8)
+"""First release whose engine (V1) takes long prompts in chunks by itself and has defaults by card."""
+
+UNCHUNKED_UP_TO = 32_768
+"""Before, a step was as long as the model, up to this many tokens; longer ones were chunked (`EngineArgs` of v0.7)."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -133,6 +139,9 @@ def resolve(ask: Ask) -> Resolved:
     tp, pp = ask.tp or (1 if ask.pp else len(ask.devices)), ask.pp or 1
     cpu = first.kind == "cpu"
     batched, seqs = scheduler_defaults(first.usable_bytes, first.name)
+    context = ask.context or ask.model.max_context
+    if version < CHUNKED_SINCE:
+        batched, seqs = max(2048, context) if context <= UNCHUNKED_UP_TO else 2048, 256
     if cpu:
         batched, seqs = CPU_BATCHED * tp * pp, CPU_SEQS * tp * pp
     _check_ranks(ask, tp, pp)
@@ -145,7 +154,7 @@ def resolve(ask: Ask) -> Resolved:
         kv_dtype=ask.kv_dtype or "auto",
         tp=tp,
         pp=pp,
-        context=ask.context or ask.model.max_context,
+        context=context,
         cpu=cpu,
         eager=cpu or ask.eager,
         block_size=ask.block_size,
