@@ -92,14 +92,14 @@ def engine_figure(shape: Shape) -> float:
 
 
 @contextmanager
-def server(shape: Shape) -> Iterator[str]:
-    """A `llama-server` with one slot per sequence, on a free port."""
+def server(shape: Shape, *more: str) -> Iterator[str]:
+    """A `llama-server` with one slot per sequence and ``more`` options, on a free port."""
     engine = BACKEND.find()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     command = [*engine.argv0, "-m", shape.model, "-c", str(shape.context), "-np", str(shape.batch)]
-    command += [*settings(shape, engine), "--host", "127.0.0.1", "--port", str(port), "--no-webui"]
+    command += [*settings(shape, engine), "--host", "127.0.0.1", "--port", str(port), "--no-webui", *more]
     if "--cache-ram" in engine.features:
         command += ["--cache-ram", "0"]
     child = subprocess.Popen(
