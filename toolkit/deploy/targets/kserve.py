@@ -29,7 +29,7 @@ def render(intent: Intent) -> Rendered:
     """The files of the folder."""
     name = intent.name
     top = header(
-        f"{intent.plan.served_name}: {intent.where}. KServe 0.19 or newer with its llmisvc controller.",
+        f"{intent.plan.served_name}: {intent.where}. A KServe release with LLMInferenceService v1alpha2.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
     monitor = pod.pod_monitor(intent, {LABEL: name})
@@ -47,7 +47,10 @@ def render(intent: Intent) -> Rendered:
             check=f"{ready} --timeout={intent.resources.start_limit_s}s",
             down="kubectl delete -f llminferenceservice.yaml",
         ),
-        notes=("KServe's release decides which vLLM runs: compare it with the release the plan was made for.",),
+        notes=(
+            "KServe's release decides which vLLM runs: compare it with the release the plan was made for.",
+            "The settings reach vLLM by VLLM_ADDITIONAL_ARGS, which KServe's start script reads; its log shows them.",
+        ),
     )
 
 
