@@ -28,6 +28,8 @@ WARM_S = {"vllm": 240, "llama.cpp": 20}
 """Assumed: compilation, graph capture and warm-up on top of reading; vLLM's take minutes, llama.cpp's seconds."""
 PATIENCE = 2
 """A start may take this many times the expected time before it is called failed."""
+LEAST_START_S = 300
+"""A start may take this long whatever was expected: a first download is slower than it should be."""
 SHM_GIB = 8
 """Assumed: shared memory for the ranks of one tensor-parallel engine; the usual 64 MiB of a container ends NCCL."""
 
@@ -48,7 +50,7 @@ class Resources:
     @property
     def start_limit_s(self) -> int:
         """How long a start may take before a manager gives up."""
-        return math.ceil(self.load_s * PATIENCE / 60) * 60
+        return max(LEAST_START_S, math.ceil(self.load_s * PATIENCE / 60) * 60)
 
 
 def resources(plan: LaunchPlan, *, downloads: bool, threads: int | None) -> Resources:
