@@ -59,7 +59,7 @@ def relay(source: socket.socket, sink: socket.socket) -> None:
 def serve(peer: socket.socket, upstream: int, mode: str) -> None:
     try:
         first = peer.recv(1 << 16)
-        if first.startswith(b"GET /metrics "):
+        if first.startswith(b"GET /metrics?"):
             page(peer, mode)
             return
         other = socket.create_connection(("127.0.0.1", upstream))

@@ -57,6 +57,10 @@ def test_engine_and_proxy_on_one_page_queue_together() -> None:
     assert found == Reading("llama.cpp", running=2.0, queued=9.0, restarts=1.0)
 
 
+def test_a_proxy_that_never_restarted_says_zero() -> None:
+    assert read('selfhost_in_flight{server="a"} 1\n') == Reading("selfhost", running=1.0, restarts=0.0)
+
+
 def test_two_engines_add_up_and_the_fuller_cache_counts() -> None:
     text = "".join(
         f'vllm:num_requests_running{{engine="{i}"}} {i + 1}\nvllm:kv_cache_usage_perc{{engine="{i}"}} 0.{i + 3}\n'

@@ -13,6 +13,8 @@ import pytest
 
 from tests.supervise.harness import World, chat, get, kill, ready_status, until, until_new_engine
 from toolkit.cli.pipeline import launch_plan_for
+from toolkit.load import scrape
+from toolkit.load.spec import endpoint
 from toolkit.supervise import api
 from toolkit.types import Deployment
 
@@ -37,6 +39,16 @@ def test_it_answers_streams_and_is_the_engines_own_bytes(server: Deployment) -> 
     assert (status, body.endswith(b"data: [DONE]\n\n")) == (200, True)
     assert get(server, "/slots")[0] == 404
     until(lambda: b'selfhost_tokens_total{kind="output",server="s"}' in get(server, "/metrics")[1], 12)
+
+
+def test_a_bench_sees_through_the_proxy_into_the_engine(server: Deployment) -> None:
+    """The proxy's page alone has our series; asked for, the engine's stand behind them."""
+    assert b"llamacpp:" not in get(server, "/metrics")[1]
+    page = get(server, "/metrics?engine=1")[1].decode()
+    assert 'selfhost_in_flight{server="s"}' in page
+    found = scrape.fetch(endpoint(server.base_url), None)
+    assert found is not None
+    assert (found.source, found.running, found.queued, found.restarts) == ("llama.cpp", 0, 0, 0)
 
 
 def test_its_port_is_closed_to_others_by_a_key(server: Deployment) -> None:

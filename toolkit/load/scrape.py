@@ -60,6 +60,7 @@ def read(text: str) -> Reading | None:
     def pick(names: Iterable[str], join: Callable[[list[float]], float] = sum) -> float | None:
         return next((join(series[name]) for name in names if name in series), None)
 
+    proxied = any(key.startswith("selfhost_") for key in series)
     behind, before = pick(_WAITING), pick(("selfhost_queued",))
     return Reading(
         source=engine,
@@ -69,7 +70,7 @@ def read(text: str) -> Reading | None:
         preemptions=pick(_PREEMPTIONS),
         prefix_hit_tokens=pick(_HITS),
         prefix_asked_tokens=pick(_QUERIES),
-        restarts=pick(("selfhost_restarts_total",)),
+        restarts=pick(("selfhost_restarts_total",)) or (0.0 if proxied else None),  # no series before the first
     )
 
 
@@ -101,7 +102,7 @@ def fetch(endpoint: Endpoint, key: str | None) -> Reading | None:
         connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT_S)
     headers = {"Accept": "text/plain", **({"Authorization": f"Bearer {key}"} if key else {})}
     try:
-        connection.request("GET", re.sub(r"/v\d+\w*$", "", endpoint.base_path) + "/metrics", headers=headers)
+        connection.request("GET", re.sub(r"/v\d+\w*$", "", endpoint.base_path) + "/metrics?engine=1", headers=headers)
         reply = connection.getresponse()
         if reply.status != 200:
             return None

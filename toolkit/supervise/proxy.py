@@ -44,6 +44,10 @@ _NOT_FORWARDED = _HOP_BY_HOP | {"host", "authorization", "content-length", "expe
 _UPSTREAM_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
 
 
+ENGINE_PAGE_S = 0.8
+ENGINE_PAGE_BYTES = 4 * 2**20
+
+
 class _ClientGoneError(Exception):
     """The user's connection broke while we wrote to it."""
 
@@ -133,20 +137,41 @@ class Proxy:
             return failure(405, message, "method_not_allowed", {"Allow": ", ".join(allowed)})
         if generates:
             return await self._generate(request)
-        return await self._models(request) if lists else self._about(request)
+        return await self._models(request) if lists else await self._about(request)
 
     def _readiness(self) -> web.Response:
         state = self._view().state
         return web.json_response({"state": state}, status=200 if self.gate.is_open else 503)
 
-    def _about(self, request: web.BaseRequest) -> web.Response:
+    async def _about(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/":
             return web.Response(text=page.render(self._view()), content_type="text/html")
         self._metrics.in_flight.set(self.gate.active)
         self._metrics.queued.set(self.gate.queued)
+        engines = await self._engine_page() if "engine" in request.query else b""
         return web.Response(
-            body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=self._metrics.text() + engines, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
+
+    async def _engine_page(self) -> bytes:
+        """The engine's own series, for `?engine=1`; nothing where it has none or does not answer at once."""
+        target = self.target
+        if target is None:
+            return b""
+        headers = {"Accept-Encoding": "identity"}
+        if target.key:
+            headers["Authorization"] = f"Bearer {target.key}"
+        try:
+            async with (
+                asyncio.timeout(ENGINE_PAGE_S),
+                target.session.get(f"{target.base_url}/metrics", headers=headers, allow_redirects=False) as reply,
+            ):
+                page = await reply.content.read(ENGINE_PAGE_BYTES) if reply.status == 200 else b""
+                while page and not reply.content.at_eof() and len(page) < ENGINE_PAGE_BYTES:
+                    page += await reply.content.read(ENGINE_PAGE_BYTES - len(page))
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return b""
+        return page.rpartition(b"\n")[0] + b"\n" if page else b""
 
     async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
         """The model list is no work for the engine: it takes no place."""
