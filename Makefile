@@ -7,6 +7,8 @@ VENV    ?= .venv
 PYTHON  ?= python3
 BIN      = $(VENV)/bin
 PIP      = $(BIN)/python -m pip --disable-pip-version-check
+# Fault tests wait most of the time, each in a state folder of its own: four at once keep two cores half busy.
+FAULT_JOBS ?= 4
 FAST     = not real and not slow and not browser and not vllm and not faults and not deploy
 
 .PHONY: demo test check test-deploy test-vllm faults accuracy install-llama format docs browser clean
@@ -62,7 +64,7 @@ test: $(VENV)/.dev install-llama browser deploy-parsers ## every test that can r
 	@$(BIN)/pytest -q -m "not vllm"
 
 faults: $(VENV)/.dev install-llama ## every fault 20 times
-	@SELFHOST_FAULT_REPEATS=20 $(BIN)/pytest -q -m faults --timeout=1800
+	@SELFHOST_FAULT_REPEATS=20 $(BIN)/pytest -q -m faults --timeout=1800 -n $(FAULT_JOBS)
 
 test-deploy: $(VENV)/.dev deploy-parsers ## deployment files read by SkyPilot and Ray: two minutes, 0.8 GB the first time
 	@$(BIN)/pytest -q -m deploy

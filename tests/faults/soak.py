@@ -237,7 +237,7 @@ def test_soak(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert hanging == []
     assert clients.wrong == []
     assert min(clients.ends["whole"], sum(faults.done.values())) > 0
-    until(lambda: len([p for p in world.processes() if "engine.py" in " ".join(p.cmdline())]) == 1, 30, "one engine")
+    until(lambda: len(world.engines()) == 1, 30, "one engine")
     assert _leaks(world) == []
 
 

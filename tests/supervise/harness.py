@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -110,6 +111,15 @@ class World:
                     found.append(process)
             except (psutil.Error, OSError):
                 continue
+        return found
+
+    def engines(self) -> list[int]:
+        """Pids of the fake engines that live."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if str(FAKE) in process.cmdline():
+                    found.append(process.pid)
         return found
 
     def close(self) -> list[str]:

@@ -29,10 +29,6 @@ def swap(name: str = "s", **kw: bool) -> Deployment:
     return api.restart(name, zero_downtime=True, **kw)
 
 
-def engines(world: World) -> list[int]:
-    return [p.pid for p in world.processes() if "engine.py" in " ".join(p.cmdline())]
-
-
 class Load:
     """Clients that ask until told to stop; what they got."""
 
@@ -95,7 +91,7 @@ def test_no_request_fails_while_engines_change_under_load(world: World) -> None:
     assert load.failed() == []
     assert len({first.pid, second.pid, third.pid}) == 3
     assert (third.restarts, third.supervisor_pid) == (2, first.supervisor_pid)
-    assert engines(world) == [third.pid]
+    assert world.engines() == [third.pid]
     assert world.crashes() == []
     expected = ["ready", *["swap", "swapped", "retired"] * 2]
     assert world.events()[-len(expected) :] == expected
@@ -137,7 +133,7 @@ def test_a_second_engine_that_fails_leaves_the_first_serving(world: World, fault
     now = api.status("s")
     assert (now.state, now.pid, now.restarts) == ("ready", server.pid, 0)
     assert chat(server)[0] == 200
-    assert engines(world) == [server.pid]
+    assert world.engines() == [server.pid]
     assert world.crashes() == []
     assert swap().pid != server.pid
 
@@ -164,7 +160,7 @@ def test_a_stop_in_the_midst_leaves_nothing(world: World) -> None:
     world.faults(load_s=SLOW_LOAD_S, load_log=True)
     swapping, failures = in_background(world)
     assert api.stop("s").state == "stopped"
-    assert engines(world) == []
+    assert world.engines() == []
     swapping.join(10)
     assert len(failures) == 1
     assert wait_gone(world, 1) == []
@@ -179,7 +175,7 @@ def test_a_crash_of_the_engine_in_the_midst_is_an_ordinary_crash(world: World) -
     until(lambda: api.status("s").state == "ready" and api.status("s").pid != server.pid, 10)
     swapping.join(10)
     assert world.crashes() == ["signal:9"]
-    assert engines(world) == [api.status("s").pid]
+    assert world.engines() == [api.status("s").pid]
     assert len(failures) <= 1
 
 
@@ -201,7 +197,7 @@ def test_a_crash_of_the_supervisor_in_the_midst_leaves_one_engine(world: World, 
     world.faults()
     again = api.restart("s")
     assert (again.pid == server.pid) == (moment == "loading")
-    assert engines(world) == [again.pid]
+    assert world.engines() == [again.pid]
     assert (chat(again)[0], world.starts()) == (200, 2)
 
 
@@ -212,7 +208,7 @@ def test_a_stop_without_a_supervisor_ends_both_engines(world: World) -> None:
     until(lambda: world.starts() == 2, 10)
     kill(server.supervisor_pid)
     assert api.stop("s").state == "stopped"
-    assert engines(world) == []
+    assert world.engines() == []
 
 
 def test_the_new_engine_may_die_while_the_old_one_ends_its_requests(world: World) -> None:
@@ -228,7 +224,7 @@ def test_the_new_engine_may_die_while_the_old_one_ends_its_requests(world: World
     client.join(15)
     assert _whole(bodies[0])
     until(lambda: api.status("s").state == "ready" and "retired" in world.events(), 10)
-    assert engines(world) == [api.status("s").pid]
+    assert world.engines() == [api.status("s").pid]
 
 
 def test_ctrl_c_takes_the_swap_back(world: World) -> None:
@@ -240,7 +236,7 @@ def test_ctrl_c_takes_the_swap_back(world: World) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert (process.returncode, b"Traceback" in err) == (130, False)
-    until(lambda: engines(world) == [server.pid], 10)
+    until(lambda: world.engines() == [server.pid], 10)
     assert (ready_status(server), api.status("s").state) == (200, "ready")
 
 
