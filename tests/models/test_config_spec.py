@@ -159,3 +159,56 @@ def test_unknown_format_gets_did_you_mean() -> None:
     with pytest.raises(UnknownNameError) as caught:
         spec_from_config(LLAMA_8B, "m", source="profile", fmt="gptg")
     assert "gptq" in caught.value.nearest
+
+
+def test_a_format_in_the_name_alone_is_no_silent_bf16() -> None:
+    """Re-hosted NVFP4 and FP8 models keep their quantization in hf_quant_config.json."""
+    (note,) = spec_from_config(LLAMA_8B, "nvidia/Llama-3.1-8B-Instruct-FP8", source="profile").notes
+    assert "the name says fp8" in note
+    assert spec_from_config(LLAMA_8B, "Llama-3.1-8B-Instruct-FP8", source="profile", fmt="fp8").notes == ()
+    declared = {**LLAMA_8B, "quantization_config": {"quant_method": "fp8"}}
+    assert spec_from_config(declared, "Llama-3.1-8B-FP8", source="profile").notes == ()
+    assert spec_from_config(LLAMA_8B, "llama-3.1-8b", source="profile").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "why"),
+    [
+        ("DeepseekV4ForCausalLM", "compress"),
+        ("KimiK3ForConditionalGeneration", "delta"),
+        ("Step3p7FlashForCausalLM", "sliding"),
+    ],
+)
+def test_what_is_declined_says_why(architecture: str, why: str) -> None:
+    with pytest.raises(DeclinedError, match=why):
+        spec_from_config({**LLAMA_8B, "architectures": [architecture]}, "m", source="profile")
+
+
+def test_minimax_m3_keeps_an_index_key_in_its_sparse_layers() -> None:
+    """Shapes of vllm `models/minimax_m3`: index queries 4 x 128, one index key of 128, a norm for each."""
+    config = {
+        **LLAMA_8B,
+        "architectures": ["MiniMaxM3ForCausalLM"],
+        "num_hidden_layers": 2,
+        "head_dim": 128,
+        "vocab_size": 1000,
+        "moe_layer_freq": [0, 1],
+        "dense_intermediate_size": 12288,
+        "moe_intermediate_size": 3072,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+        "n_shared_experts": 1,
+        "shared_intermediate_size": 3072,
+        "use_routing_bias": True,
+        "sparse_attention_config": {
+            "sparse_attention_freq": [0, 1],
+            "sparse_index_dim": 128,
+            "sparse_num_index_heads": 4,
+        },
+    }
+    spec = spec_from_config(config, "m", source="profile")
+    attention = 4096 * (4096 + 2 * 1024) + 4096 * 4096 + 2 * 128 + 2 * 4096
+    index = (4 + 1) * 128 * 4096 + 2 * 128
+    moe = 9 * 3 * 4096 * 3072 + 8 * 4096 + 8
+    assert spec.params == 2 * attention + index + 3 * 4096 * 12288 + moe + 2 * 1000 * 4096 + 4096
+    assert [a.index_dim for a in spec.attention] == [0, 128]

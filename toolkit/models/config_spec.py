@@ -38,7 +38,12 @@ def spec_from_config(
     own = quant.of_config(config)
     chosen = quant.scheme(fmt) if fmt else own
     chosen = own if chosen.name == own.name else chosen
-    return spec_from_decoder(decoder, config, name, source, path, chosen.name, lambda t: quant.bytes_of(t, chosen))
+    spec = spec_from_decoder(decoder, config, name, source, path, chosen.name, lambda t: quant.bytes_of(t, chosen))
+    named = None if fmt else quant.undeclared(config, f"{name} {path or ''}")
+    if named is None:
+        return spec
+    note = f"the name says {named}, config.json declares no quantization; sized as {own.name} unless a format is named"
+    return spec.model_copy(update={"notes": (*spec.notes, note)})
 
 
 def _mix_facts(decoder: Decoder) -> gguf_mix.Facts:
@@ -109,7 +114,12 @@ def _cache(a: Attention) -> LayerAttention:
     if a.window is not None:
         kind = "chunked" if a.chunked else "sliding"
     return LayerAttention(
-        kind=kind, kv_heads=a.kv_heads, head_dim_k=a.head_dim, head_dim_v=a.v_head_dim, window=a.window
+        kind=kind,
+        kv_heads=a.kv_heads,
+        head_dim_k=a.head_dim,
+        head_dim_v=a.v_head_dim,
+        window=a.window,
+        index_dim=a.index_dim,
     )
 
 

@@ -95,6 +95,20 @@ def of_config(config: dict[str, Any]) -> Scheme:
     return replace(_declared(found), kept=tuple(str(p) for p in listed))
 
 
+NAMED = re.compile(r"(?:^|[-_./ ])(nvfp4|mxfp4|fp8|awq|gptq|int4|int8|w4a16|w8a8)(?=$|[-_./ ])", re.IGNORECASE)
+"""Formats that makers write into a name."""
+
+
+def undeclared(config: dict[str, Any], name: str) -> str | None:
+    """The format that a name promises and its `config.json` does not declare; such models keep it in another file."""
+    text = config.get("text_config")
+    inner = text if isinstance(text, dict) else {}
+    if config.get("quantization_config") or inner.get("quantization_config"):
+        return None
+    found = NAMED.search(name)
+    return found[1].lower() if found else None
+
+
 def _declared(found: dict[str, Any]) -> Scheme:
     method, algorithm = str(found.get("quant_method") or "").lower(), str(found.get("quant_algo") or "").lower()
     if algorithm:

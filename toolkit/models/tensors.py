@@ -69,6 +69,13 @@ def _gqa(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape
     if a.norm_dim:
         yield TensorShape(f"{prefix}.self_attn.q_norm.weight", (a.norm_dim,), "norm", i)
         yield TensorShape(f"{prefix}.self_attn.k_norm.weight", (a.k_norm_dim or a.norm_dim,), "norm", i)
+    if a.index_heads:
+        yield TensorShape(
+            f"{prefix}.self_attn.index_q_proj.weight", (a.index_heads * a.index_dim, hidden), "attention", i
+        )
+        yield TensorShape(f"{prefix}.self_attn.index_k_proj.weight", (a.index_dim, hidden), "attention", i)
+        yield TensorShape(f"{prefix}.self_attn.index_q_norm.weight", (a.index_dim,), "norm", i)
+        yield TensorShape(f"{prefix}.self_attn.index_k_norm.weight", (a.index_dim,), "norm", i)
     if a.sinks:
         yield TensorShape(f"{prefix}.self_attn.sinks", (a.heads,), "attention", i)
 

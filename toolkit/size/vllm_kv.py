@@ -227,8 +227,13 @@ def _state(state: RecurrentState | None, cache: Cache) -> Kind | None:
     return Kind("state", 1, 0, state_bytes=size, state_blocks=blocks)
 
 
+def _index_bytes(layer: LayerAttention) -> int:
+    """What a sparse layer's index keeps of a token: DeepSeek's in fp8 with a scale, MiniMax M3's in 16 bits."""
+    return INDEX_BYTES if layer.index_dim and layer.kind == "mla" else layer.index_dim * 2
+
+
 def _attention(layer: LayerAttention, cache: Cache) -> Kind | None:
-    token = kv.rank_elements(layer, cache.tp) * cache.width + (INDEX_BYTES if layer.index_dim else 0)
+    token = kv.rank_elements(layer, cache.tp) * cache.width + _index_bytes(layer)
     if not token:
         return None
     if layer.window is None or cache.version < HYBRID_SINCE:

@@ -55,6 +55,7 @@ READERS: dict[str, Callable[[Numbers, Config], Decoder]] = {
     "Qwen3VLMoeForConditionalGeneration": experts.qwen3_vl_moe,
     "GptOssForCausalLM": experts.gpt_oss,
     "MiniMaxM2ForCausalLM": experts.minimax_m2,
+    "MiniMaxM3ForCausalLM": experts.minimax_m3,
     "Llama4ForConditionalGeneration": experts.llama4,
     "MiMoV2FlashForCausalLM": experts.mimo_v2,
     "DeepseekV2ForCausalLM": latent.deepseek,
@@ -74,5 +75,11 @@ READERS: dict[str, Callable[[Numbers, Config], Decoder]] = {
 }
 """`architectures[0]` → reader."""
 
-DECLINED: dict[str, str] = {}
+DECLINED = {
+    "DeepseekV4ForCausalLM": "its layers compress their cache by ratios of 4 and 128, with tensors that config.json "
+    "does not size, and its experts are in another format than the rest",
+    "KimiK3ForConditionalGeneration": "its delta attention, latent experts and attention residuals have tensors that "
+    "config.json does not size",
+    "Step3p7FlashForCausalLM": "config.json leaves out the heads of its sliding layers and the gates of heads",
+}
 """Why a well-known architecture has no reader."""

@@ -49,6 +49,28 @@ def minimax_m2(n: Numbers, config: Config) -> Decoder:
     return decoder(n, config, [Layer(attention, moe)] * n("num_hidden_layers"))
 
 
+def minimax_m3(n: Numbers, config: Config) -> Decoder:
+    """The first layers attend and multiply densely; the others choose blocks by an index, and have a shared expert.
+
+    Its prediction modules are left out: the config gives two counts of them (vllm `models/minimax_m3`).
+    """
+    count, sparse = n("num_hidden_layers"), n.config.get("sparse_attention_config")
+    routed = n.listed("moe_layer_freq", count)
+    chosen = Numbers(sparse, n.name).listed("sparse_attention_freq", count) if isinstance(sparse, dict) else [0] * count
+    if routed is None or chosen is None:
+        raise ModelFileError(f"{n.name}: config.json lacks moe_layer_freq or sparse_attention_freq")
+    said = Numbers(sparse if isinstance(sparse, dict) else {}, n.name)
+    dim = n("head_dim")
+    plain = gqa(n, norm_dim=dim)
+    index = {"index_heads": said("sparse_num_index_heads", 0), "index_dim": said("sparse_index_dim", 0)}
+    indexed = gqa(n, norm_dim=dim, **index)
+    shared = n("n_shared_experts", 0) * n("shared_intermediate_size", 0)
+    moe = experts_of(n, shared_inner=shared, router_bias=n.flag("use_routing_bias"))
+    dense = Mlp(inner=n("dense_intermediate_size"))
+    layers = [Layer(indexed if c else plain, moe if r else dense) for c, r in zip(chosen, routed, strict=True)]
+    return decoder(n, config, layers)
+
+
 def llama4(n: Numbers, config: Config) -> Decoder:
     """Three chunked layers, then a full one; MoE in every ``interleave_moe_layer_step``-th layer."""
     count, step = n("num_hidden_layers"), n("interleave_moe_layer_step", 1)
