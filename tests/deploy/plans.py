@@ -61,6 +61,15 @@ def llama(device: Device = RAM, context: int = 2048) -> LaunchPlan:
     return made.model_copy(update={"argv": tuple(argv), "reasons": reasons})
 
 
+@cache
+def llama_hub() -> LaunchPlan:
+    """As `plan ORG/NAME:FILE.gguf --elsewhere` makes it: its header was read from the hub, the file is nowhere here."""
+    spec = smol().model_copy(
+        update={"name": f"{GGUF}:SmolLM2-135M-Instruct-Q4_1.gguf", "path": None, "revision": COMMIT}
+    )
+    return launch(plan(Ask(spec, (L4,), "llama.cpp", context=2048, concurrency=2, gpu_layers=31)), "smol")
+
+
 CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
     "vllm-1gpu": (vllm(), {}, {}),
     "vllm-tp2-replicas": (vllm(2), {"replicas": 3}, {}),
@@ -69,6 +78,7 @@ CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
     "vllm-awq-volume": (vllm(fmt="awq"), {}, {"volume": Volume("weights", "qwen3-8b-awq")}),
     "vllm-ray": (vllm(2, "0.26"), {"key": False, "replicas": 2}, {}),
     "llama-cpu": (llama(), {}, {"hub": Hub(GGUF, COMMIT, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
+    "llama-gpu-hub": (llama_hub(), {}, {}),
     "llama-cpu-host": (llama(), {}, {}),
     "llama-gpu": (llama(L4), {"key": False}, {"hub": Hub(GGUF, None, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
     "llama-gpu-key": (llama(L4), {}, {"hub": Hub(GGUF, None, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
@@ -93,7 +103,7 @@ REFUSED = {
     **{(c, t): "only a rented one is spot" for c in ("vllm-spot", "vllm-spot-nokey") for t in ("compose", "quadlet")},
     **{
         (f"llama-{c}", t): "cannot run llama.cpp"
-        for c in ("cpu", "cpu-host", "gpu", "gpu-key", "gpu-volume")
+        for c in ("cpu", "cpu-host", "gpu", "gpu-key", "gpu-hub", "gpu-volume")
         for t in ("kserve", "production-stack", "rayserve")
     },
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.plans import H100, RAM, made, options, qwen, smol, vllm
+from tests.deploy.plans import COMMIT, GGUF, H100, RAM, made, options, qwen, smol, vllm
 from tests.deploy.plans import launch as launched
 from toolkit.deploy import names
 from toolkit.deploy.deploy import CONTAINERS, FIELDS, Deployed, deploy
@@ -189,3 +189,10 @@ def test_sizes_are_those_of_the_hand() -> None:
     assert "memory: 24Gi" in files["deployment.yaml"]
     assert "storage: 20Gi" in files["cache.yaml"]
     assert "Expected load 459 s" in files["deployment.yaml"]
+
+
+def test_a_gguf_file_of_the_hub_is_taken_at_its_commit() -> None:
+    text = made("llama-gpu-hub", "kubernetes").files["deployment.yaml"]
+    url = f"https://huggingface.co/{GGUF}/resolve/{COMMIT}/SmolLM2-135M-Instruct-Q4_1.gguf"
+    assert f"- --model-url\n            - {url}\n" in text
+    assert "- --model\n            - /cache/SmolLM2-135M-Instruct-Q4_1.gguf\n" in text

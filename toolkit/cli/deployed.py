@@ -55,6 +55,7 @@ def facts(about: DeployFolder) -> dict[str, Any]:
         "gpus_per_replica",
         "replicas",
         "spot",
+        "source",
         "revision",
         "quant",
         "context",

@@ -9,7 +9,7 @@ from typing import NamedTuple, get_args
 from toolkit.deploy import build, fields, loadtest, names, readme
 from toolkit.deploy.intent import KEY_ENV, Intent, Options
 from toolkit.deploy.rendered import Rendered
-from toolkit.deploy.source import Hub, Volume
+from toolkit.deploy.source import Hub, Source, Volume
 from toolkit.deploy.targets import (
     compose,
     kserve,
@@ -90,7 +90,7 @@ def deploy(
     build.check_options(options, target, one_machine=found.one_machine if found else True)
     if found is None:
         _own_model(target, hub, volume, load_workers)
-        return _folder(plan, target, options, systemd.render(plan, options), _gpus_of(plan))
+        return _folder(plan, target, options, systemd.render(plan, options), None)
     intent = build.intent(
         plan,
         options,
@@ -104,7 +104,7 @@ def deploy(
     rendered = found.render(intent)
     if load_workers is not None:
         rendered = loadtest.added(rendered, intent, target, load_workers)
-    return _folder(plan, target, options, rendered, (intent.resources.gpu, intent.resources.gpus))
+    return _folder(plan, target, options, rendered, intent.source)
 
 
 def _own_model(target: str, hub: Hub | None, volume: Volume | None, load_workers: int | None) -> None:
@@ -119,21 +119,22 @@ def _gpus_of(plan: LaunchPlan) -> tuple[str | None, int]:
     return (gpus[0] if gpus else None), len(gpus)
 
 
-def _folder(
-    plan: LaunchPlan, target: str, options: Options, rendered: Rendered, gpus: tuple[str | None, int]
-) -> Deployed:
+def _folder(plan: LaunchPlan, target: str, options: Options, rendered: Rendered, source: Source | None) -> Deployed:
+    """The texts and their document; without a source the plan's own model is served."""
+    gpu, gpus = _gpus_of(plan)
     memory = plan.memory
     about = DeployFolder(
         target=target,
         name=options.name,
         replicas=options.replicas,
-        gpu=gpus[0],
-        gpus_per_replica=gpus[1],
+        gpu=gpu,
+        gpus_per_replica=gpus,
         spot=options.spot,
         engine=memory.engine if memory else None,
         image=rendered.image,
         model=memory.model if memory else plan.served_name,
-        revision=_revision(plan),
+        source=source.label if source else plan.model_path,
+        revision=source.revision if source else _revision(plan),
         quant=memory.quant if memory else None,
         context=memory.context if memory else None,
         concurrency=memory.concurrency if memory else None,

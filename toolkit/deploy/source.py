@@ -86,8 +86,10 @@ def _hub_of(plan: LaunchPlan) -> Hub | None:
     """The hub id that the plan itself carries."""
     inputs = plan.memory.inputs if plan.memory else {}
     source, revision = inputs.get("model_source"), inputs.get("revision")
-    if plan.memory is None or source is None or source.value not in ("hub", "profile"):
+    if plan.memory is None or source is None:
         return None
+    if source.value not in ("hub", "profile") and not (source.value == "gguf" and plan.model_path is None):
+        return None  # a file or a folder of this machine; a GGUF header read from the hub has no path
     commit = revision.value if revision and isinstance(revision.value, str) else None
     repo, _, file = (plan.model_path or plan.memory.model).partition(":")
     if repo.startswith("/") or repo.count("/") != 1:

@@ -35,6 +35,9 @@ class DeployFolder(Document):
     image: str | None
     """The container image with its tag; None where the target or the host brings the engine."""
     model: str
+    """As the plan names it."""
+    source: str | None
+    """Where the weights come from: a hub id (with its file), a volume and path, or a path of this machine."""
     revision: str | None
     quant: str | None
     context: int | None
