@@ -90,3 +90,19 @@ def test_rays_accelerator_types_are_rays(tmp_path: Path) -> None:
     known = parsed(NAMES, home=tmp_path)
     assert isinstance(known, list)
     assert {n.ray for n in hardware.GPUS.values() if n.ray} <= set(known)
+
+
+def test_the_readmes_commands_are_skypilots(tmp_path: Path) -> None:
+    """Every option of the three commands is in the help of its subcommand."""
+    commands = made("vllm-spot", "skypilot").about
+    sky = PYTHON.with_name("sky")
+    if not sky.is_file():
+        pytest.skip(f"{PYTHON.parent.parent} is not there; `make test-deploy` makes it")
+    for line in (commands.commands.up, commands.commands.check, commands.commands.down, str(commands.endpoint)):
+        words = line.split()
+        assert words[:2] == ["sky", "serve"]
+        env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+        done = subprocess.run(
+            [str(sky), "serve", words[2], "--help"], env=env, capture_output=True, text=True, timeout=120, check=True
+        )
+        assert [w for w in words if w.startswith("--") and w not in done.stdout] == []

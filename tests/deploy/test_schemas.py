@@ -7,6 +7,7 @@ sources, made strict; each names its source and the day it was read.
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -166,3 +167,22 @@ def test_every_yaml_reader_reads_the_same(case: str, target: str) -> None:
     for path, text in made(case, target).files.items():
         if path.endswith((".yaml", ".yml")):
             assert [dict(d) for d in YAML(typ="safe", pure=True).load_all(text)] == docs(text), path
+
+
+def test_the_readmes_secret_is_made_of_the_key_alone() -> None:
+    """The line of the README, with the cluster left out: what arrives in the Secret is the key, without a line break."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed here")
+    line = made("vllm-1gpu", "kubernetes").about.commands.once[1]
+    assert "kubectl create secret generic qwen-qwen3-8b-api-key" in line
+    done = subprocess.run(
+        ["sh", "-c", f"{line} --dry-run=client -o json"],
+        env={"PATH": f"{Path(kubectl).parent}:/usr/bin:/bin", "SELFHOST_API_KEY": "the-key"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert base64.b64decode(json.loads(done.stdout)["data"]["api-key"]) == b"the-key"
