@@ -170,7 +170,7 @@ def test_every_yaml_reader_reads_the_same(case: str, target: str) -> None:
 
 
 def test_the_readmes_secret_is_made_of_the_key_alone() -> None:
-    """The line of the README, with the cluster left out: what arrives in the Secret is the key, without a line break."""
+    """The line of the README, with the cluster left out: what arrives in the Secret is the key, no line break."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is not installed here")
