@@ -204,7 +204,7 @@ def test_out_without_a_bench_writes_a_page_of_cost(selfhost, tmp_path):
     status, _, err = selfhost(*STATED, "--tokens-per-day", "10M", "--out", tmp_path / "told")
     assert status == 0, err
     assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "cost.csv", "cost.html", "cost.md"}
-    assert "1,000 tokens/s (assumed)" in (tmp_path / "told" / "cost.html").read_text()
+    assert "self-hosting costs $1,014.70 a month" in (tmp_path / "told" / "cost.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def rows_of(volume, **changes):
 
 
 def test_the_rows():
-    usage, own, api, never = rows_of(10_000_000)
+    usage, own, machines, api, never = rows_of(10_000_000)
+    assert (machines["option"], float(machines["usd_per_month"])) == ("of it: machines", 1014.70)
+    assert (api["usd_per_mtok_input"], api["usd_per_mtok_cached"], api["usd_per_mtok_output"]) == ("2.5", "1.25", "10")
     assert usage["option"] == "self-hosted, busy all day"
     assert round(float(usage["usd_per_mtok"]), 3) == 0.386
     assert float(own["usd_per_month"]) == 1014.70  # 730 × 1.39

@@ -120,12 +120,15 @@ def cost(
     from toolkit.cli import cost_speed as speeds
     from toolkit.cli.output import emit
     from toolkit.cost import sources
+    from toolkit.cost.good_answer import with_good_answers
     from toolkit.cost.quantities import parse_currency
     from toolkit.cost.report import cost_report
     from toolkit.cost.scenario import Scenario
+    from toolkit.cost.traffic import mean_request
 
     today = date.today()
     log = inputs.read_log(request_log) if request_log else None
+    judged = inputs.quality_of(quality)
     classes, share = inputs.classes_of(requests, log, inputs.ratio("the input share", input_share))
     measured = speeds.read_results(results or [])
     split = None if goodput is not None else speeds.split_of(measured, allow_invalid)
@@ -150,7 +153,7 @@ def cost(
             load=inputs.load_of(tokens_per_day, peak_ratio, log, spare, None),
             running=running,
             people=inputs.people_of(setup_hours, horizon_months, upkeep_hours, people_rate, on_call),
-            power=inputs.power_of(watts, usd_per_kwh, pue),
+            power=inputs.power_of(watts, usd_per_kwh, pue, speed.energy),
             others=inputs.others_of(other or ()),
         ),
         currency=parse_currency(currency, today) if currency else None,
@@ -158,6 +161,8 @@ def cost(
         draws=inputs.draws_of(draws),
         seed=seed,
     )
+    if judged is not None:
+        report = with_good_answers(report, judged, mean_request(classes or (speed.request,)).tokens)
     written = _write(out, report, results or [], measured) if out else None
     if as_json:
         emit(report)
@@ -191,12 +196,18 @@ def _write(out: Path, report: CostReport, paths: list[Path], measured: list[Benc
 
 def _show(report: CostReport) -> None:
     from toolkit.cli.listing import draw_rows
-    from toolkit.report import tables, tornado
+    from toolkit.report import monthly, tables, tornado
     from toolkit.report.headline import cost_sentences
 
     for sentence in cost_sentences(report):
         print(sentence)
-    for table in (tables.of_alternatives(report), tables.of_cost(report), tornado.table(report)):
+    for table in (
+        tables.of_alternatives(report),
+        tables.of_cost(report),
+        monthly.table(report),
+        tornado.table(report),
+        tables.of_good_answers(report),
+    ):
         if table.rows:
             print(f"\n{table.caption}")
             heads = [h if i == 0 or i >= table.words_from else f">{h}" for i, h in enumerate(table.columns)]

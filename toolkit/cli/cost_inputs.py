@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from toolkit.errors import InputError
 
 if TYPE_CHECKING:
+    from toolkit.cost.energy import Measured
+    from toolkit.cost.good_answer import Quality
     from toolkit.cost.machine_price import MachinePrice
     from toolkit.cost.request_log import Log
     from toolkit.cost.running import Running
@@ -256,7 +258,7 @@ def people_of(
 
 
 def power_of(
-    watts: float | None, usd_per_kwh: float | None, pue: float | None, measured: Power | None = None
+    watts: float | None, usd_per_kwh: float | None, pue: float | None, measured: Measured | None
 ) -> Power | None:
     """Stated watts, else those that a bench measured; either needs the price of a kilowatt-hour."""
     from toolkit.cost.scenario import Power
@@ -267,9 +269,12 @@ def power_of(
     if drawn is None and tariff is None and factor is None:
         return None
     if tariff is None or (drawn is None and measured is None):
-        raise InputError("electricity needs both its power and its price", "Give --watts and --usd-per-kwh.")
+        raise InputError(
+            "electricity needs both its power and its price",
+            "Give --watts and --usd-per-kwh; a bench of a GPU on this machine measures the power.",
+        )
     if drawn is None and measured is not None:
-        return Power(measured.watts, tariff, factor or Decimal(1), measured.basis, measured.how)
+        return Power(measured.watts, tariff, factor or Decimal(1), "measured", measured.how)
     return Power(drawn or Decimal(0), tariff, factor or Decimal(1))
 
 
@@ -334,6 +339,14 @@ def book_of(path: Path | None) -> dict[str, ApiModel]:
     from toolkit.cost.price_files import read_api_prices
 
     return read_api_prices(path) if path is not None else {}
+
+
+def quality_of(path: Path | None) -> Quality | None:
+    """How good the answers are, from a TOML file; None without one."""
+    from toolkit.cli.toml import read_toml
+    from toolkit.cost.good_answer import read_quality
+
+    return read_quality(read_toml(path)) if path is not None else None
 
 
 def draws_of(draws: int) -> int:

@@ -21,10 +21,12 @@ OLD_DAYS = 90
 
 @app.command()
 def prices(
-    name: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="A GPU, a provider, or part of a model's name. Default: all rents and the short list of APIs."
+            metavar="[NAME] | diff A B [NAME]",
+            help="A GPU, a provider, or part of a model's name; default: all rents and the short list of APIs. diff "
+            "compares two sources: ours, genai-prices, or a file (TOML, or LiteLLM's price JSON).",
         ),
     ] = None,
     as_json: o.Json = False,
@@ -36,6 +38,10 @@ def prices(
     from toolkit.types import PriceList
 
     today = date.today()
+    if words and words[0] == "diff":
+        _show_diff(words[1:], today, as_json)
+        return
+    name = " ".join(words) if words else None
     rents, apis = _everything(today) if name is None else _matching(name, today)
     if as_json:
         emit(PriceList(gpus=tuple(rents), apis=tuple(apis)))
@@ -48,12 +54,26 @@ def prices(
         _draw_apis(apis, name)
 
 
+def _show_diff(words: list[str], today: date, as_json: bool) -> None:
+    from toolkit.cli.output import emit
+    from toolkit.cli.price_diff import compare, draw
+    from toolkit.errors import InputError
+
+    if len(words) not in (2, 3):
+        raise InputError("a diff needs two sources", "Name two of ours, genai-prices, or a file of prices.")
+    found = compare(words[0], words[1], words[2] if len(words) == 3 else "", today)
+    if as_json:
+        emit(found)
+    else:
+        draw(found)
+
+
 def _everything(today: date) -> tuple[list[GpuPriceAge], list[ApiPrice]]:
     """Every rent, and the APIs that have a short name or are compared with by default."""
     from toolkit import profiles
-    from toolkit.cost.traffic import Request
     from toolkit.cost.report import DEFAULT_COMPARE
     from toolkit.cost.sources import priced_models, quotes
+    from toolkit.cost.traffic import Request
 
     short = priced_models(today)
     known = {price.name for price in short}

@@ -24,12 +24,11 @@ def bill(month: Month, hosting: Hosting, price: MachinePrice, scenario: Scenario
 
 def _machines(month: Month, hosting: Hosting, price: MachinePrice, running: Running) -> list[CostLine]:
     """Serving and standing by apart from hours that serve nothing."""
-    devices = month.replicas * price.gpus
-    hourly = devices * price.usd_per_gpu_hour
-    each = f"{devices:,} × ${price.usd_per_gpu_hour:.4g}/h"
+    hourly = month.replicas * price.gpus * price.usd_per_gpu_hour
     always = running.open_hours == HOURS_PER_MONTH
-    hours = f"{running.open_hours:,.4g} h" + ("" if always else " open")
+    hours = f"{_plain(running.open_hours)} h" + ("" if always else " open")
     spare = min(hosting.spare, month.replicas - 1)
+    each = f"{(month.replicas - spare) * price.gpus:,} × ${price.usd_per_gpu_hour:.4g}/h"
     serving = hourly * running.open_hours * (month.replicas - spare) / month.replicas
     standing = hourly * running.open_hours - serving
     name = "own machines" if price.hardware == "owned" else "machines"
@@ -41,13 +40,13 @@ def _machines(month: Month, hosting: Hosting, price: MachinePrice, running: Runn
             what="cold starts",
             kind="compute",
             usd=hourly * starts,
-            how=f"{running.starts:,.3g} starts × {running.cold_start_hours * 60:,.3g} min",
+            how=f"{_plain(running.starts)} starts × {_plain(running.cold_start_hours * 60)} min",
         ),
         CostLine(
             what="interruptions",
             kind="compute",
             usd=hourly * lost,
-            how=f"{running.interruptions:,.3g} × {running.lost_hours * 60:,.3g} min to restart and redo",
+            how=f"{_plain(running.interruptions)} × {_plain(running.lost_hours * 60)} min to restart and redo",
         ),
     ]
 
@@ -59,10 +58,13 @@ def _people(people: People) -> list[CostLine]:
             what="setting up",
             kind="people",
             usd=people.setup_hours * rate / months,
-            how=f"{people.setup_hours:g} h × ${rate:g} over {months:g} months",
+            how=f"{_plain(people.setup_hours)} h × ${_plain(rate)} over {_plain(months)} months",
         ),
         CostLine(
-            what="upkeep", kind="people", usd=people.upkeep_hours * rate, how=f"{people.upkeep_hours:g} h × ${rate:g}"
+            what="upkeep",
+            kind="people",
+            usd=people.upkeep_hours * rate,
+            how=f"{_plain(people.upkeep_hours)} h × ${_plain(rate)}",
         ),
         CostLine(what="on call", kind="people", usd=people.on_call_usd_per_month, how="as stated"),
     ]
@@ -70,8 +72,8 @@ def _people(people: People) -> list[CostLine]:
 
 def _power(month: Month, power: Power, hosting: Hosting) -> CostLine:
     how = (
-        f"{month.replicas:,} × {power.watts:,.4g} W × {hosting.paid_hours:,.4g} h × ${power.usd_per_kwh:g}/kWh"
-        f" × PUE {power.pue:g}"
+        f"{month.replicas:,} × {_plain(power.watts)} W × {_plain(hosting.paid_hours)} h "
+        f"× ${_plain(power.usd_per_kwh)}/kWh × PUE {_plain(power.pue)}"
     )
     return CostLine(what="electricity", kind="other", usd=month.power_usd, how=how)
 
@@ -83,4 +85,9 @@ def _other(other: Other, month: Month) -> CostLine:
         "mtok": (mtok_per_month(month.tokens_per_day), f"× {mtok_per_month(month.tokens_per_day):,.4g}M tokens"),
     }
     factor, words = times[other.per]
-    return CostLine(what=other.what, kind="other", usd=other.usd * factor, how=f"${other.usd:,.4g} {words}")
+    return CostLine(what=other.what, kind="other", usd=other.usd * factor, how=f"${_plain(other.usd)} {words}")
+
+
+def _plain(value: Decimal) -> str:
+    """Four significant digits, without idle zeros."""
+    return f"{float(value):,.4g}"

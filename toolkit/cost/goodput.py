@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import median, quantiles
 
+from toolkit.cost.energy import Measured
+from toolkit.cost.energy import measured as measured_energy
 from toolkit.cost.split import Split
 from toolkit.cost.traffic import Request
 from toolkit.errors import DeclinedError, InputError
@@ -31,6 +33,7 @@ class Goodput:
     notes: tuple[str, ...] = ()
     spread: tuple[float, float, float, float, float] | None = None
     """Least, quartiles and greatest of repeated runs, as factors of their median; None: measured once, or not."""
+    energy: Measured | None = None
 
 
 def assumed(tok_s: float, input_share: Decimal | None = None) -> Goodput:
@@ -69,6 +72,7 @@ def measured(result: BenchResult, input_share: Decimal | None = None, allow_inva
         model=result.model,
         level=load_of(level),
         notes=tuple(_warnings(result, level)),
+        energy=measured_energy(level),
     )
 
 

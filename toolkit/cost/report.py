@@ -12,10 +12,10 @@ from toolkit.cost.breakeven import MAX_REPLICAS, break_even, search_limit
 from toolkit.cost.formulas import Hosting, Month
 from toolkit.cost.goodput import Goodput
 from toolkit.cost.machine_price import MachinePrice
-from toolkit.cost.scenario import Load, Scenario, hosting_of
+from toolkit.cost.scenario import Load, Power, Scenario, hosting_of
 from toolkit.cost.uncertainty import DRAWS, factors, simulate
 from toolkit.errors import InputError
-from toolkit.types import Alternative, CostReport, Currency, MonthlyUsd
+from toolkit.types import Alternative, Basis, CostReport, Currency, MonthlyUsd
 
 DEFAULT_COMPARE = ("gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b")
 """Two closed models and one hosted open one, when nothing else is asked for."""
@@ -50,7 +50,7 @@ def cost_report(
         alternatives = tuple(
             a.model_copy(update={"p_self_host_cheaper": p}) for a, p in zip(alternatives, cheaper, strict=True)
         )
-    joules = formulas.joules_per_token(power.watts, goodput.tok_s) if power else None
+    joules, joules_basis = _joules(goodput, power)
     return CostReport(
         goodput_tok_s=float(goodput.tok_s),
         goodput_basis=goodput.basis,
@@ -87,13 +87,22 @@ def cost_report(
         other_usd_per_mtok=hosting.other_usd_per_mtok,
         searched_up_to_tokens_per_day=search_limit(hosting),
         joules_per_token=float(joules) if joules is not None else None,
-        joules_basis=power.basis if power else None,
+        joules_basis=joules_basis,
         energy_usd_per_mtok=(
             formulas.energy_usd_per_mtok(joules, power.usd_per_kwh, power.pue) if power and joules is not None else None
         ),
         currency=currency,
         uncertainty=sure,
     )
+
+
+def _joules(goodput: Goodput, power: Power | None) -> tuple[Decimal | None, Basis | None]:
+    """Joules per token: of the power stated or measured; without a tariff what the bench read; else unknown."""
+    if power is not None:
+        return formulas.joules_per_token(power.watts, goodput.tok_s), power.basis
+    if goodput.energy is not None:
+        return Decimal(str(goodput.energy.joules_per_token)), "measured"
+    return None, None
 
 
 def alternative(quote: Quote, hosting: Hosting, input_share: Decimal, tokens_per_day: int | None) -> Alternative:

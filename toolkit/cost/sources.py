@@ -52,7 +52,8 @@ def quote(
     short = {fold(s): model for model in known.values() for s in (model.name, *model.aliases)}
     found = short.get(fold(bare))
     if found is not None:
-        return _dated(_of_record(found, name.strip(), variant, requests, on, terms))
+        own = found if book and found.name in book else None
+        return _dated(_of_record(found, name.strip(), variant, requests, on, terms), own)
     try:
         return _dated(api_prices.quote(name, requests, on, terms))
     except UnknownNameError as error:
@@ -91,8 +92,11 @@ def price_of_machine(result: BenchResult, gpus: int | None = None) -> MachinePri
     return machine_price.of_machine(result.environment.machine, profiles.gpu_prices_for, profiles.vcpu_price, gpus)
 
 
-def _dated(found: Quote) -> Quote:
-    return replace(found, price=with_retirement(found.price))
+def _dated(found: Quote, own: ApiModel | None = None) -> Quote:
+    price = with_retirement(found.price)
+    if own is not None:
+        price = price.model_copy(update={"note": "; ".join(n for n in (f"from {own.source}", price.note) if n)})
+    return replace(found, price=price)
 
 
 def _of_record(

@@ -53,8 +53,20 @@ class Alternative(Frozen):
     deprecated: bool = False
     retires: date | None = None
     """The day the provider switches it off, as far as announced."""
-    usd_per_good_answer: Money | None = None
     note: str | None = None
+
+
+class GoodAnswer(Frozen):
+    """What a right answer of one option costs, failures and retries among it; dollars."""
+
+    name: str
+    usd_per_request: Money
+    usd_per_good_answer: Money
+    attempts: float
+    """How often a request is sent on average until its answer is valid."""
+    good_share: float
+    flip_failure_usd: Money | None = None
+    """What a failure must cost for this option to tie with self-hosting; None: no such cost."""
 
 
 class Currency(Frozen):
@@ -147,6 +159,7 @@ class CostReport(Document):
     """None: unknown, nobody measured or stated the power."""
     joules_basis: Basis | None = None
     energy_usd_per_mtok: Money | None = None
+    good_answers: tuple[GoodAnswer, ...] = ()
     currency: Currency | None = None
     uncertainty: Uncertainty | None = None
     """None without a volume."""
@@ -260,3 +273,29 @@ class PriceList(Document):
     kind: Literal["price_list"] = "price_list"
     gpus: tuple[GpuPriceAge, ...]
     apis: tuple[ApiPrice, ...]
+
+
+class PriceDifference(Frozen):
+    """One thing that two sources price differently."""
+
+    name: str
+    unit: Literal["usd_per_mtok", "usd_per_hour"]
+    a_input: Money
+    a_output: Money
+    """Equal to the input price where there is one price, as for a rent."""
+    b_input: Money
+    b_output: Money
+    ratio: float
+    """The dearer over the cheaper, for the kind of token on which they differ more."""
+
+
+class PriceDiff(Document):
+    """The document of `prices diff`."""
+
+    kind: Literal["price_diff"] = "price_diff"
+    a: str
+    b: str
+    rows: tuple[PriceDifference, ...]
+    same: int
+    only_a: int
+    only_b: int
