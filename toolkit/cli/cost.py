@@ -183,7 +183,7 @@ def _write(out: Path, report: CostReport, paths: list[Path], measured: list[Benc
 
     rows_file = (paths[0] if paths[0].is_dir() else paths[0].parent) / "requests.jsonl" if paths else None
     if len(measured) == 1 and rows_file is not None and rows_file.is_file():
-        page = write_bench_report(out, measured[0], list(read_rows(rows_file)), report)
+        page = write_bench_report(out, measured[0], list(read_rows(rows_file)), report, rows_file.parent)
     else:
         page = write_cost_report(out, report)
     try:
