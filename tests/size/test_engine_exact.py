@@ -67,11 +67,10 @@ def test_the_model_agrees_with_the_engine_over_a_grid(tmp_path: Path) -> None:
         if n % 27 == 0:
             file = write(tmp_path / f"{shape.arch}-{n}.gguf", shape)
             spec = gguf_spec.read(file)
-        r = lc.resolve(
-            Ask(spec, (RAM,), "llama.cpp", None, context, parallel, kv_type, ubatch=ubatch, flash_attn=flash)  # type: ignore[arg-type]
-        )
+        ask = Ask(spec, (RAM,), "llama.cpp", None, context, parallel, kv_type, ubatch=ubatch, flash_attn=flash)  # type: ignore[arg-type]
+        r = lc.resolve(ask)
         told = engine_exact.plan(file, spec.layers, r)
-        (share,) = lc.shares(spec, (RAM,), r)
+        (share,) = lc.held(ask, r)
         assert share.kv == pytest.approx(told.kv, rel=0.005), (shape.arch, context, parallel, ubatch, kv_type)
         error = share.compute / sum(told.compute.values()) - 1
         assert abs(error) < 0.20, (shape.arch, context, parallel, ubatch, flash, error)

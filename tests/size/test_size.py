@@ -53,7 +53,7 @@ def test_llamacpp_buffers_equal_the_engines_log(
     context: int, parallel: int, ubatch: int, flash: str, kv_mib: float, compute_mib: float
 ) -> None:
     ask = Ask(SMOLLM2, (RAM,), "llama.cpp", context=context, parallel=parallel, ubatch=ubatch, flash_attn=flash)
-    (share,) = lc.shares(SMOLLM2, (RAM,), lc.resolve(ask))
+    (share,) = lc.held(ask, lc.resolve(ask))
     assert share.kv / MIB == kv_mib
     assert share.compute / MIB == pytest.approx(compute_mib, rel=0.05)
 
@@ -61,7 +61,7 @@ def test_llamacpp_buffers_equal_the_engines_log(
 def test_q8_kv_stores_34_bytes_per_32() -> None:
     """q8_0: 32 values in 34 bytes against 64 in f16, so 180 MiB becomes 95.625 MiB."""
     ask = Ask(SMOLLM2, (RAM,), "llama.cpp", context=2048, parallel=4, kv_dtype="q8_0")
-    (share,) = lc.shares(SMOLLM2, (RAM,), lc.resolve(ask))
+    (share,) = lc.held(ask, lc.resolve(ask))
     assert share.kv / MIB == 95.625
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from toolkit.errors import DeclinedError, ModelFileError
 from toolkit.models import ggml, gguf
-from toolkit.types import LayerAttention, ModelSpec, RecurrentState, Role, WeightGroup
+from toolkit.types import Adapter, LayerAttention, ModelSpec, RecurrentState, Role, StoredTensor, WeightGroup
 
 SWA_PERIOD: dict[str, int] = {
     "gemma2": 2,
@@ -78,8 +78,24 @@ def spec_from_headers(headers: list[gguf.Header], path: Path) -> ModelSpec:
         attention=_without(_attention(facts, layers, hidden, heads), _recurrent_layers(entries, attend=False)),
         recurrent=_states(facts, layers, _recurrent_layers(entries, attend=True)),
         weights=_groups(entries),
+        tensors=tuple(StoredTensor(name=t.name, dtype=t.dtype, bytes=t.bytes) for t in entries),
         weights_basis="engine",
     )
+
+
+def read_adapter(path: Path) -> Adapter:
+    """A LoRA adapter in a GGUF file.
+
+    Raises:
+        ModelFileError: not a readable GGUF file, or not an adapter.
+    """
+    head = gguf.read_header(path)
+    kind = head.metadata.get("general.type")
+    if kind != "adapter" or head.metadata.get("adapter.type", "lora") != "lora":
+        raise ModelFileError(f"{path} is no LoRA adapter; its header says {kind or 'nothing about that'}")
+    tensors = tuple(StoredTensor(name=t.name, dtype=t.dtype, bytes=t.bytes) for t in head.tensors)
+    architecture = str(head.metadata.get("general.architecture"))
+    return Adapter(name=path.stem, path=str(path.resolve()), architecture=architecture, tensors=tensors)
 
 
 def quant_name(metadata: dict[str, Any], entries: list[gguf.TensorEntry]) -> str:
@@ -140,7 +156,7 @@ def _attention(facts: _Facts, layers: int, hidden: int, heads: int) -> tuple[Lay
     kv_heads = facts.per_layer("attention.head_count_kv", layers, heads)
     if (rank := facts.count("attention.kv_lora_rank", 0)) and facts.get("attention.key_length_mla"):
         latent = rank + facts.count("rope.dimension_count")
-        return (LayerAttention(kind="mla", latent_dim=latent),) * layers
+        return (LayerAttention(kind="mla", latent_dim=latent, head_dim_v=rank),) * layers
     dim_k = facts.count("attention.key_length", hidden // heads)
     dim_v = facts.count("attention.value_length", hidden // heads)
     window = facts.count("attention.sliding_window", 0)
@@ -222,7 +238,7 @@ def role_of(name: str) -> tuple[Role, int | None]:
 
 LAYER_ROLES: tuple[tuple[str, Role], ...] = (
     (r"^nextn\.", "mtp"),
-    (r"_exps\b", "experts"),
+    (r"_(ch)?exps\b", "experts"),
     (r"^(ffn_gate_inp|exp_probs_b)", "router"),
     (r"^ssm_", "recurrent"),
     (r"norm", "norm"),

@@ -2,19 +2,22 @@
 
     total = weights + KV cells + compute buffer + output buffer + context of the device
 
-Cells: each of ``parallel`` streams gets ``pad256(context)`` cells. Compute buffers are those of builds since mid-2026,
-which reserve one output row per sequence; `engine_exact` asks the engine itself.
+Cells: each of ``parallel`` streams gets ``pad256(context)`` cells. Where things lie is `llamacpp_placement`'s, compute
+buffers are `llamacpp_compute`'s, drafts and adapters `llamacpp_beside`'s; `engine_exact` asks the engine itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit.errors import InputError
 from toolkit.models import ggml
-from toolkit.size import kv
-from toolkit.size.ask import Ask, Device, Estimate, setting
-from toolkit.types import MIB, Basis, DevicePlan, LayerAttention, Line, ModelSpec
+from toolkit.size import kv, llamacpp_beside, llamacpp_compute
+from toolkit.size.ask import MTP, Ask, Device, Estimate, setting
+from toolkit.size.llamacpp_build import Build, build
+from toolkit.size.llamacpp_compute import Graph
+from toolkit.size.llamacpp_placement import Placement, place, total_layers
+from toolkit.types import MIB, DevicePlan, LayerAttention, Line, ModelSpec, Setting
 
 UBATCH = 512
 """Default ``--ubatch-size`` (common.h)."""
@@ -27,6 +30,10 @@ CUDA_CONTEXT = 300 * MIB
 
 HOST_PROCESS = 32 * MIB
 """Program, libraries and vocabulary of the server process: 25 MiB of RSS beside the logged buffers on a CPU build."""
+
+REPACKED = ("Q4_0", "Q4_K", "IQ4_NL", "MXFP4")
+"""Types whose matrices a CPU with AVX2 holds a second time, in another order (ggml-cpu/repack.cpp). With a GPU they
+are in its host buffers instead and stay as they are."""
 
 ERROR_SHARE = 0.15
 """Error of the compute estimate; weights and KV cells are exact."""
@@ -43,6 +50,7 @@ class Resolved:
     flash_attn: bool
     gpu_layers: int
     """Layers on GPUs, counted with the output layer: 0 … layers + 1."""
+    build: Build = Build()
 
 
 def resolve(ask: Ask) -> Resolved:
@@ -52,12 +60,14 @@ def resolve(ask: Ask) -> Resolved:
         InputError: a quantized V cache without flash attention, or more layers than the model has.
     """
     gpus = [d for d in ask.devices if d.kind == "gpu"]
-    most = ask.model.layers + 1
+    most = total_layers(ask.model) + 1
     kv_type = kv.llamacpp_type(ask.kv_dtype or "f16")
     flash = ask.flash_attn != "off"
     if not flash and kv_type not in ("F32", "F16", "BF16"):
         raise InputError(f"a {kv_type.lower()} KV cache needs flash attention, which is off")
     _check_blocks(ask.model, kv_type)
+    if ask.gpu_layers is not None and ask.gpu_layers < 0:
+        raise InputError(f"{ask.gpu_layers} layers cannot be on a GPU; 0 keeps all on the CPU")
     if ask.gpu_layers and not gpus:
         raise InputError(f"{ask.gpu_layers} layers cannot go to a GPU: none was given or found")
     return Resolved(
@@ -67,6 +77,7 @@ def resolve(ask: Ask) -> Resolved:
         kv_type=kv_type,
         flash_attn=flash,
         gpu_layers=min(ask.gpu_layers if ask.gpu_layers is not None else most, most) if gpus else 0,
+        build=build(ask.engine_version),
     )
 
 
@@ -79,73 +90,81 @@ class Share:
     state: int
     compute: int
     runtime: int
+    draft: int = 0
+    lora: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.kv + self.state + self.compute + self.runtime
+        return self.weights + self.kv + self.state + self.compute + self.runtime + self.draft + self.lora
 
 
-def shares(model: ModelSpec, devices: tuple[Device, ...], r: Resolved) -> list[Share]:
-    """Bytes per device, in the order given. Layers go to the GPUs from the last one down, the rest to the CPU."""
-    places = placement(model, devices, r)
+def held(ask: Ask, r: Resolved) -> list[Share]:
+    """Bytes per device, with what is held beside the model.
+
+    Raises:
+        InputError: a split, a rule, a draft or an adapter that does not fit the model or the devices.
+    """
+    where = place(ask, r.gpu_layers)
+    result = shares(ask.model, where, r)
+    lora = llamacpp_beside.lora_bytes(ask, where)
+    draft = _draft(ask, r, where)
+    states = llamacpp_beside.GUESSED if llamacpp_beside.predicts(ask) else 0
+    return [
+        replace(share, lora=a, draft=d, state=share.state * (1 + states))
+        for share, a, d in zip(result, lora, draft, strict=True)
+    ]
+
+
+def _draft(ask: Ask, r: Resolved, where: Placement) -> list[int]:
+    """What guesses ahead, on each device: a second model with its context, or the model's own prediction layers."""
+    beside = replace(r, kv_type="F16")
+    if llamacpp_beside.predicts(ask):
+        return _predicting(ask.model, beside, where)
+    if not isinstance(ask.draft, ModelSpec):
+        return [0] * len(where.devices)
+    llamacpp_beside.check_draft(ask.model, ask.draft)
+    own = Ask(ask.draft, ask.devices, ask.engine)
+    settings = replace(beside, gpu_layers=resolve(own).gpu_layers)
+    found = shares(ask.draft, place(own, settings.gpu_layers), settings)
+    return [s.weights + s.kv + s.state + s.compute for s in found]
+
+
+def _predicting(model: ModelSpec, r: Resolved, where: Placement) -> list[int]:
+    """Prediction layers: their weights, a cache like the last attending layer's, and a compute buffer."""
+    layer = next(a for a in reversed(model.attention) if a.kind != "none")
+    cache = layer_cache(layer, r, cells_per_stream(r))
+    compute = llamacpp_compute.alone(graph(model, r))
+    weights = llamacpp_beside.prediction_weights(model, where)
+    counts = [where.beyond.count(i) for i in range(len(where.devices))]
+    return [w + n * cache + (compute if n else 0) for w, n in zip(weights, counts, strict=True)]
+
+
+def shares(model: ModelSpec, where: Placement, r: Resolved) -> list[Share]:
+    """Bytes per device, in the order given. A layer's cache lies where the layer does, whatever tensors moved."""
     cells = cells_per_stream(r)
-    compute = compute_bytes(model, r, cells)
-    output_at = places[model.layers]
+    compute = llamacpp_compute.buffers(graph(model, r), where)
     result = []
-    for index, device in enumerate(devices):
-        layers = {i for i in range(model.layers) if places[i] == index}
-        weights = layer_bytes(model, layers) + outer_bytes(model, device, has_output=index == output_at)
+    for index, device in enumerate(where.devices):
+        layers = [i for i in range(model.layers) if where.layers[i] == index]
         result.append(
             Share(
-                weights=weights,
+                weights=where.weights[index],
                 kv=sum(layer_cache(model.attention[i], r, cells) for i in layers),
                 state=sum(state_bytes(model, i) for i in layers) * r.parallel,
-                compute=compute if layers or index == output_at else 0,
-                runtime=runtime_bytes(model, device, r, has_output=index == output_at),
+                compute=compute[index],
+                runtime=runtime_bytes(model, device, r, has_output=index == where.output)
+                + repacked_bytes(model, where),
             )
         )
     return result
 
 
-def placement(model: ModelSpec, devices: tuple[Device, ...], r: Resolved) -> list[int]:
-    """Device index of every layer and, last, of the output layer.
-
-    The last ``gpu_layers`` go to GPUs, dealt by free memory (llama.cpp's default split); others to the CPU, which
-    is the last device when there is one.
-    """
-    cpu = next((i for i, d in enumerate(devices) if d.kind == "cpu"), 0)
-    gpus = [i for i, d in enumerate(devices) if d.kind == "gpu"]
-    count = model.layers + 1
-    on_cpu = count - r.gpu_layers if gpus else count
-    places = [cpu] * on_cpu
-    if gpus:
-        total = sum(devices[i].usable_bytes for i in gpus)
-        dealt = 0.0
-        for i in gpus:
-            dealt += devices[i].usable_bytes / total
-            places += [i] * (min(count, on_cpu + round(r.gpu_layers * dealt)) - len(places))
-        places += [gpus[-1]] * (count - len(places))
-    return places
-
-
-def layer_bytes(model: ModelSpec, layers: set[int]) -> int:
-    """Weights of some layers."""
-    return sum(g.bytes for g in model.weights if g.layer is not None and g.layer in layers)
-
-
-def outer_bytes(model: ModelSpec, device: Device, *, has_output: bool) -> int:
-    """Weights outside the layers on one device.
-
-    The input embedding stays in host memory; with tied embeddings an output device that is a GPU keeps a copy.
-    """
-    outer = [g for g in model.weights if g.layer is None]
-    embedding = sum(g.bytes for g in outer if g.role == "embedding")
-    total = embedding if device.kind == "cpu" else 0
-    if has_output:
-        total += sum(g.bytes for g in outer if g.role != "embedding")
-        total += embedding if model.tied_embeddings and device.kind == "gpu" else 0
-    return total
+def graph(model: ModelSpec, r: Resolved) -> Graph:
+    """The graph of one ubatch under these settings."""
+    cells = cells_per_stream(r)
+    seen = {_cells_of(layer, r, cells) for layer in model.attention if layer.kind != "none"} or {cells}
+    return Graph(model, min(r.ubatch, cells * r.parallel), tuple(sorted(seen)), r.flash_attn, r.build)
 
 
 def cells_per_stream(r: Resolved) -> int:
@@ -155,7 +174,13 @@ def cells_per_stream(r: Resolved) -> int:
 
 def layer_cache(layer: LayerAttention, r: Resolved, cells: int) -> int:
     """Bytes of one layer's cache over all streams."""
-    return kv.row_bytes(layer, r.kv_type) * _cells_of(layer, r, cells) * r.parallel
+    return row_bytes(layer, r) * _cells_of(layer, r, cells) * r.parallel
+
+
+def row_bytes(layer: LayerAttention, r: Resolved) -> int:
+    """Bytes one token adds to one layer's cache; older builds keep an MLA layer's values too."""
+    values = 0 if r.build.latent_only or layer.kind != "mla" else ggml.row_bytes(r.kv_type, layer.head_dim_v)
+    return kv.row_bytes(layer, r.kv_type) + values
 
 
 def state_bytes(model: ModelSpec, layer: int) -> int:
@@ -164,38 +189,6 @@ def state_bytes(model: ModelSpec, layer: int) -> int:
         return 0
     kept = model.recurrent[layer]
     return (kept.conv_elements + kept.state_elements) * 4
-
-
-def compute_bytes(model: ModelSpec, r: Resolved, cells: int) -> int:
-    """Compute buffer of a device that runs layers: the widest moment of the graph, and the attention masks.
-
-    The graph allocator's peak is the MLP (three inner rows live at once, beside the residual, its norm and the
-    input) or the attention (queries, keys, values and, without flash attention, the score matrix). The coefficients
-    were fitted on the engine's own planner over 240 synthetic models of 6 architectures; the mean error there is
-    about 4 %, and the error band covers the rest.
-    """
-    tokens = min(r.ubatch, cells * r.parallel)
-    seen = {_cells_of(layer, r, cells) for layer in model.attention if layer.kind != "none"} or {cells}
-    attends = max(_attention_row(model, layer) for layer in model.attention)
-    scores = 0 if r.flash_attn else max(seen) * model.heads
-    peak = max(_mlp_row(model), attends + scores)
-    masks = (cells if cells in seen else 0) + (min(seen) if min(seen) != cells else 0)
-    return tokens * (peak * 4 + masks * (2 if r.flash_attn else 4))
-
-
-def _attention_row(model: ModelSpec, layer: LayerAttention) -> int:
-    """Elements a token holds while its layer attends: 3 × hidden + 2 × queries + 2 × keys."""
-    queries = model.heads * (layer.head_dim_k or layer.latent_dim)
-    return 3 * model.hidden + 2 * queries + 2 * layer.kv_heads * layer.head_dim_k
-
-
-def _mlp_row(model: ModelSpec) -> int:
-    """Elements a token holds inside the widest MLP; of experts, every active one counts."""
-    layer = model.attention[0]
-    beside = 3 * model.hidden + model.heads * layer.head_dim_k
-    inner = model.experts_per_token * model.moe_intermediate
-    routed = max(3 * inner, 2 * inner + model.experts_per_token * model.hidden)
-    return beside + (routed if inner else 3 * model.intermediate)
 
 
 def _cells_of(layer: LayerAttention, r: Resolved, cells: int) -> int:
@@ -211,6 +204,13 @@ def runtime_bytes(model: ModelSpec, device: Device, r: Resolved, *, has_output: 
     return output + (CUDA_CONTEXT if device.kind == "gpu" else HOST_PROCESS)
 
 
+def repacked_bytes(model: ModelSpec, where: Placement) -> int:
+    """Matrices that a machine without GPU holds a second time; known for files, whose types are."""
+    if where.gpus:
+        return 0
+    return sum(t.bytes for t in model.tensors if t.dtype in REPACKED and t.name.startswith("blk."))
+
+
 def error_bytes(share: Share, device: Device) -> int:
     """Half width of the error band: the compute estimate, and 32 MiB (CPU) or 160 MiB (GPU context) besides."""
     return int(share.compute * ERROR_SHARE) + (160 * MIB if device.kind == "gpu" else 32 * MIB)
@@ -218,7 +218,7 @@ def error_bytes(share: Share, device: Device) -> int:
 
 def token_bytes(model: ModelSpec, r: Resolved) -> int:
     """KV bytes one token adds, all devices, while no window is full."""
-    return sum(kv.row_bytes(layer, r.kv_type) for layer in model.attention)
+    return sum(row_bytes(layer, r) for layer in model.attention)
 
 
 def _check_blocks(model: ModelSpec, kv_type: str) -> None:
@@ -234,19 +234,20 @@ def _check_blocks(model: ModelSpec, kv_type: str) -> None:
 def estimate(ask: Ask) -> Estimate:
     """The whole picture: lines per device, what is reserved, the tightest device's margin."""
     r = resolve(ask)
-    held = shares(ask.model, ask.devices, r)
-    plans = tuple(_device_plan(d, s, r, ask.model.weights_basis) for d, s in zip(ask.devices, held, strict=True))
+    found = held(ask, r)
+    plans = tuple(_device_plan(d, s, r, ask) for d, s in zip(ask.devices, found, strict=True))
     tightest = min(plans, key=lambda p: p.free_bytes)
     cells = cells_per_stream(r)
     return Estimate(
         devices=plans,
         kv_bytes_per_token=token_bytes(ask.model, r),
-        kv_pool_bytes=max(s.kv for s in held),
-        reserved_bytes=max(s.total for s in held),
+        kv_pool_bytes=max(s.kv for s in found),
+        reserved_bytes=max(s.total for s in found),
         kv_pool_tokens=cells * r.parallel,
         margin_bytes=tightest.free_bytes,
         error_bytes=tightest.error_bytes,
-        inputs={
+        inputs=_inputs(ask)
+        | {
             "ubatch": setting(ask.ubatch, r.ubatch),
             "parallel": setting(ask.parallel, r.parallel),
             "kv_dtype": setting(ask.kv_dtype, r.kv_type.lower()),
@@ -258,37 +259,27 @@ def estimate(ask: Ask) -> Estimate:
 
 def margin(ask: Ask) -> int:
     """Free bytes of the tightest device; negative when it does not fit."""
-    held = shares(ask.model, ask.devices, resolve(ask))
-    return min(d.usable_bytes - s.total for d, s in zip(ask.devices, held, strict=True))
+    return min(d.usable_bytes - s.total for d, s in zip(ask.devices, held(ask, resolve(ask)), strict=True))
 
 
-def _device_plan(device: Device, share: Share, r: Resolved, basis: Basis) -> DevicePlan:
-    flash = "with" if r.flash_attn else "without"
-    table = "tensor table of the file" if basis == "engine" else "the quantizer's rules for every tensor"
-    lines = [
-        Line(what="weights", bytes=share.weights, basis=basis, how=f"{table}, placed by layer"),
-        Line(
-            what="kv_cache",
-            bytes=share.kv,
-            basis="computed",
-            how=f"{r.parallel} streams × {cells_per_stream(r):,} cells, {r.kv_type.lower()}",
-        ),
-        Line(
-            what="activations",
-            bytes=share.compute,
-            basis="computed",
-            how=f"compute buffer at ubatch {r.ubatch}, {flash} flash attention (±{ERROR_SHARE:.0%})",
-        ),
-        Line(
-            what="runtime",
-            bytes=share.runtime,
-            basis="assumed",
-            how="output rows + " + ("CUDA context" if device.kind == "gpu" else "the server process"),
-        ),
-    ]
-    if share.state:
-        how = f"{r.parallel} sequences, F32; does not grow with context"
-        lines.append(Line(what="state", bytes=share.state, basis="computed", how=how))
+def _inputs(ask: Ask) -> dict[str, Setting]:
+    """Where things were put and what is loaded beside; only what was asked for."""
+    p = ask.placing
+    draft = ask.draft.path if isinstance(ask.draft, ModelSpec) else ask.draft
+    given = {
+        "n_cpu_moe": p.n_cpu_moe,
+        "override_tensor": list(p.override_tensor) or None,
+        "tensor_split": p.tensor_split and [f"{part:g}" for part in p.tensor_split],
+        "split_mode": p.split_mode,
+        "main_gpu": p.main_gpu,
+        "lora": [a.path for a in p.lora] or None,
+        "draft": draft,
+    }
+    return {name: Setting(value=value, origin="user") for name, value in given.items() if value is not None}
+
+
+def _device_plan(device: Device, share: Share, r: Resolved, ask: Ask) -> DevicePlan:
+    lines = [line for line in _lines(device, share, r, ask) if line.bytes or line.what not in BESIDE]
     return DevicePlan(
         name=device.name,
         usable_bytes=device.usable_bytes,
@@ -297,3 +288,35 @@ def _device_plan(device: Device, share: Share, r: Resolved, basis: Basis) -> Dev
         free_bytes=device.usable_bytes - share.total,
         error_bytes=error_bytes(share, device),
     )
+
+
+BESIDE = ("state", "draft", "lora")
+"""Lines that are left out where they are empty."""
+
+
+def _lines(device: Device, share: Share, r: Resolved, ask: Ask) -> tuple[Line, ...]:
+    flash = "with" if r.flash_attn else "without"
+    basis = ask.model.weights_basis
+    table = "tensor table of the file" if basis == "engine" else "the quantizer's rules for every tensor"
+    moved = " and by rule" if ask.placing.override_tensor or ask.placing.n_cpu_moe else ""
+    streams = f"{r.parallel} streams × {cells_per_stream(r):,} cells, {r.kv_type.lower()}"
+    buffer = f"compute buffer at ubatch {r.ubatch}, {flash} flash attention (±{ERROR_SHARE:.0%})"
+    states = f"{r.parallel} sequences, F32; does not grow with context"
+    guesses = "its own prediction layers and their cache" if ask.draft == MTP else "a second model with its own context"
+    return (
+        Line(what="weights", bytes=share.weights, basis=basis, how=f"{table}, placed by layer{moved}"),
+        Line(what="kv_cache", bytes=share.kv, basis="computed", how=streams),
+        Line(what="activations", bytes=share.compute, basis="computed", how=buffer),
+        Line(what="runtime", bytes=share.runtime, basis="assumed", how=_runtime(device, ask)),
+        Line(what="state", bytes=share.state, basis="computed", how=states),
+        Line(what="draft", bytes=share.draft, basis="computed", how=guesses),
+        Line(what="lora", bytes=share.lora, basis="engine", how=f"adapters {llamacpp_beside.names(ask.placing.lora)}"),
+    )
+
+
+def _runtime(device: Device, ask: Ask) -> str:
+    if device.kind == "gpu":
+        return "output rows + CUDA context"
+    again = sum(t.bytes for t in ask.model.tensors if t.dtype in REPACKED and t.name.startswith("blk."))
+    alone = all(d.kind == "cpu" for d in ask.devices)
+    return "output rows + the server process" + (" + matrices repacked for the processor" if again and alone else "")

@@ -1,0 +1,59 @@
+"""What differs between builds of llama.cpp, by build number (``b5200``) or release (``0.5.0``)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from toolkit.errors import InputError
+
+LATENT_ONLY_SINCE = 7840
+"""MLA caches keep no values of their own: ggml-org/llama.cpp pull request 19067, January 2026."""
+
+HALF_MASKS_SINCE = 9420
+"""Attention masks are F16 with flash attention, not F32 and a converted copy: pull request 23764, merged at the end of
+May 2026, between b9247 (20 May) and b9512 (4 June)."""
+
+FEW_OUTPUTS_SINCE = 9460
+"""The server reserves logits for one row per sequence, not for every token of a batch: pull request 23861, merged in
+the first days of June 2026, between the same builds."""
+
+CURRENT = 10_000
+"""Any build after the changes above. Releases with a version (0.1.2 in August 2026) are later than all of them."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one build reserves."""
+
+    number: int = CURRENT
+
+    @property
+    def latent_only(self) -> bool:
+        """MLA: latent rows only; before, the values of the latent too."""
+        return self.number >= LATENT_ONLY_SINCE
+
+    @property
+    def half_masks(self) -> bool:
+        """With flash attention, masks are F16 from the start."""
+        return self.number >= HALF_MASKS_SINCE
+
+    @property
+    def few_outputs(self) -> bool:
+        """Logits for one row per sequence."""
+        return self.number >= FEW_OUTPUTS_SINCE
+
+
+def build(version: str | None) -> Build:
+    """The build of that number or release; None = a current one.
+
+    Raises:
+        InputError: neither a build number nor a release.
+    """
+    if version is None:
+        return Build()
+    if match := re.fullmatch(r"b?(\d{3,6})", version.strip()):
+        return Build(int(match[1]))
+    if re.fullmatch(r"v?0\.\d+(\.\d+)?(-\w+)?", version.strip()):
+        return Build()
+    raise InputError(f"{version!r} is no llama.cpp version", "write a build such as b5200, or a release such as 0.5.0.")

@@ -1,0 +1,131 @@
+"""llama.cpp's compute buffers: the widest moment of the graph on each device.
+
+The graph allocator's peak is the MLP (three inner rows live at once, beside the residual and its norm) or the attention
+(queries, keys, values and, without flash attention, the score matrix), over one ubatch, with the attention masks. The
+coefficients are those of the allocator's own answers: the engine's planner over 216 synthetic models on a CPU, and over
+246 placements on one to three GPUs (`tests/accuracy/llamacpp_planned.jsonl`).
+
+Builds before June 2026 reserve logits for every token of a batch. Where matrices lie in host memory, the first GPU
+still multiplies large batches with them and needs room for a copy of the largest (``op_offload``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolkit.size.llamacpp_build import Build
+from toolkit.size.llamacpp_placement import Placement
+from toolkit.types import LayerAttention, ModelSpec
+
+COPIES = 4
+"""Copies of every input when devices work in a pipeline (``GGML_SCHED_MAX_COPIES``)."""
+
+COPY_SHARE = 0.75
+"""Of a copied matrix of a dense layer: how much of it does not fit into holes that the allocator has anyway (0.5-1.0
+on the planner's answers)."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the graph of one ubatch depends on."""
+
+    model: ModelSpec
+    tokens: int
+    """Tokens of the ubatch."""
+    cells: tuple[int, ...]
+    """Distinct numbers of cells of a stream: of full layers, and of sliding ones."""
+    flash_attn: bool
+    build: Build
+
+    @property
+    def row(self) -> int:
+        """Bytes of one hidden row for every token."""
+        return self.model.hidden * self.tokens * 4
+
+    @property
+    def masks(self) -> int:
+        """Attention masks on a device that attends; without flash attention also the places of the values."""
+        width = (2 if self.build.half_masks else 6) if self.flash_attn else 4
+        return sum(self.cells) * self.tokens * width + self._places
+
+    @property
+    def host_masks(self) -> int:
+        """The same where they are filled in."""
+        width = 2 if self.flash_attn and self.build.half_masks else 4
+        return sum(self.cells) * self.tokens * width + self._places
+
+    @property
+    def _places(self) -> int:
+        """Row numbers of transposed values, 8 bytes each (``v_idxs``)."""
+        return 0 if self.flash_attn else max(a.kv_heads * a.head_dim_v for a in self.model.attention) * self.tokens * 8
+
+    @property
+    def layer(self) -> int:
+        """The widest moment of a layer, bytes, without masks."""
+        attends = max(_attention_row(self.model, layer) for layer in self.model.attention)
+        scores = 0 if self.flash_attn else max(self.cells) * self.model.heads
+        return max(_mlp_row(self.model), attends + scores) * self.tokens * 4
+
+    @property
+    def logits(self) -> int:
+        """The moment of the output, where every token has one."""
+        return 0 if self.build.few_outputs else (self.model.vocab + self.model.hidden) * self.tokens * 4
+
+
+def alone(graph: Graph) -> int:
+    """The one buffer of a machine without GPU."""
+    return max(graph.layer + graph.masks, graph.logits + graph.row)
+
+
+def buffers(graph: Graph, where: Placement) -> list[int]:
+    """Compute buffer of every device, bytes."""
+    gpus = where.gpus
+    if not gpus:
+        return [alone(graph)] * len(where.devices)
+    used = set(where.layers)
+    result = [0] * len(where.devices)
+    copied, expert = where.in_host
+    for n, i in enumerate(gpus):
+        first = n == 0
+        result[i] = _on_gpu(graph, first=first, pipelined=where.pipelined, output=i == where.output) if i in used else 0
+        if first and copied:
+            result[i] = max(result[i], _with_copy(graph, copied, expert))
+    if where.cpu is not None:
+        times = COPIES if where.pipelined else 1
+        result[where.cpu] = times * (graph.host_masks + graph.row) + (graph.row if graph.build.few_outputs else 0)
+    return result
+
+
+def _on_gpu(graph: Graph, *, first: bool, pipelined: bool, output: bool) -> int:
+    """A GPU that runs layers; its input is one row less than on a CPU. Later ones of a pipeline get two inputs."""
+    layers = graph.layer - graph.row + graph.masks
+    logits = graph.logits if output else 0
+    if not pipelined:
+        return max(layers, logits)
+    more = (COPIES - 1) * (graph.masks + graph.row) + graph.row + (0 if first else COPIES * graph.row)
+    return max(layers, logits + graph.masks) + more
+
+
+def _with_copy(graph: Graph, copied: int, expert: bool) -> int:
+    """The moment at which a matrix from host memory is multiplied."""
+    model = graph.model
+    if expert:
+        inner = model.experts_per_token * model.moe_intermediate
+        routed = 2 * inner + (model.experts_per_token + 1) * model.hidden
+        return copied + routed * graph.tokens * 4 + graph.masks
+    return int(copied * COPY_SHARE) + graph.layer - graph.row + graph.masks
+
+
+def _attention_row(model: ModelSpec, layer: LayerAttention) -> int:
+    """Elements a token holds while its layer attends: 3 × hidden + 2 × queries + 2 × keys."""
+    queries = model.heads * (layer.head_dim_k or layer.latent_dim)
+    return 3 * model.hidden + 2 * queries + 2 * layer.kv_heads * layer.head_dim_k
+
+
+def _mlp_row(model: ModelSpec) -> int:
+    """Elements a token holds inside the widest MLP; of experts, every active one counts."""
+    layer = model.attention[0]
+    beside = 3 * model.hidden + model.heads * layer.head_dim_k
+    inner, outer = model.experts_per_token * model.moe_intermediate, model.experts_per_token * model.hidden
+    routed = max(3 * inner, 2 * inner + outer, 2 * outer + model.hidden)
+    return beside + (routed if inner else 3 * model.intermediate)
