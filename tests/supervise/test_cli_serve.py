@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -150,40 +149,3 @@ def test_bad_input_is_one_line_and_exit_2(shell: Shell, tmp_path: Path) -> None:
     assert shell("status", "nobody")[0] == 2
     assert shell("logs", "nobody")[0] == 2
     assert shell.world.processes() == []
-
-
-def test_a_terminal_gets_a_live_line(shell: Shell) -> None:
-    """In a pseudo-terminal: event lines, where to reach it, and one line that is redrawn."""
-    import pty
-
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "toolkit.cli.main",
-            "serve",
-            "--backend",
-            "command",
-            "--cmd",
-            shell.cmd,
-            "--served-name",
-            "fake",
-            "--port",
-            "0",
-        ],
-        env={k: v for k, v in shell.env.items() if k != "NO_COLOR"} | {"TERM": "xterm"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=follower,
-    )
-    os.close(follower)
-    seen = b""
-    deadline = time.monotonic() + 15
-    while b"up 0:0" not in seen and time.monotonic() < deadline:
-        seen += os.read(leader, 4096)
-    process.send_signal(signal.SIGINT)
-    process.wait(15)
-    os.close(leader)
-    assert b"serving fake at http://127.0.0.1:" in seen
-    assert b"\r\x1b[2Kfake \xc2\xb7 ready \xc2\xb7 0 in flight" in seen

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.complete import served_names
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 POLL_S = 0.2
@@ -16,7 +18,7 @@ BLOCK_BYTES = 65536
 
 @app.command()
 def logs(
-    name: str = typer.Argument(help="The server."),
+    name: str = typer.Argument(help="The server.", autocompletion=served_names),
     follow: bool = typer.Option(False, "--follow", "-f", help="Go on printing until interrupted."),
     lines: int = typer.Option(50, "--lines", "-n", min=0, help="How many of the last lines."),
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from toolkit.cli import complete
 from toolkit.cli import options as o
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -11,7 +12,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def restart(
-    name: str = typer.Argument(help="The server; a stopped one is started as it was."),
+    name: str = typer.Argument(
+        help="The server; a stopped one is started as it was.", autocompletion=complete.served_names
+    ),
     zero_downtime: bool = typer.Option(
         False, "--zero-downtime", help="Bring a second engine up first, then hand over; needs memory for two."
     ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from toolkit.cli import complete
 from toolkit.cli import options as o
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def status(
-    name: str | None = typer.Argument(None, help="One server; without it, all of them."),
+    name: str | None = typer.Argument(
+        None, help="One server; without it, all of them.", autocompletion=complete.served_names
+    ),
     as_json: o.Json = False,
 ) -> None:
     """Show the state of served models."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from toolkit.cli import complete
 from toolkit.cli import options as o
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -11,7 +12,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def stop(
-    name: str | None = typer.Argument(None, help="The server; may be left out when only one runs."),
+    name: str | None = typer.Argument(
+        None, help="The server; may be left out when only one runs.", autocompletion=complete.served_names
+    ),
     now: bool = typer.Option(False, "--now", help="Do not wait for requests in flight."),
     as_json: o.Json = False,
 ) -> None:

@@ -38,14 +38,10 @@ def check(plan: LaunchPlan, *, name: str, host: str, port: int, limits: Limits, 
         InputError: the name is taken or no name, the port is taken, the key file or the address is not usable,
             the backend is unknown, the model file is not whole.
     """
-    named(plan.backend)
-    folder = Folder(name)
-    pid = folder.supervisor_pid()
+    check_spec(plan, name=name, host=host, key_file=key_file)
+    pid = Folder(name).supervisor_pid()
     if pid:
         raise InputError(f"{name!r} is already served by supervisor pid {pid}", "stop it, or choose another name.")
-    accepted = keys.read_keys(key_file) if key_file else keys.Keys(())
-    keys.check_bind(host, bool(accepted))
-    preflight.check_model(plan)
     if port == 0:
         port = preflight.free_port(host)
     else:
@@ -60,6 +56,15 @@ def check(plan: LaunchPlan, *, name: str, host: str, port: int, limits: Limits, 
         limits=limits,
         cwd=str(Path.cwd()),
     )
+
+
+def check_spec(plan: LaunchPlan, *, name: str, host: str, key_file: Path | None) -> None:
+    """The part of `check` that holds for a later start as well: nothing about names and ports in use now."""
+    named(plan.backend)
+    Folder(name)
+    accepted = keys.read_keys(key_file) if key_file else keys.Keys(())
+    keys.check_bind(host, bool(accepted))
+    preflight.check_model(plan)
 
 
 def run_foreground(spec: Spec, on_event: OnEvent, on_tick: Callable[[Deployment], None] | None = None) -> Deployment:
