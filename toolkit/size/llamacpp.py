@@ -14,7 +14,7 @@ from toolkit.errors import InputError
 from toolkit.models import ggml
 from toolkit.size import kv, llamacpp_beside, llamacpp_compute
 from toolkit.size.ask import MTP, Ask, Device, Estimate, setting
-from toolkit.size.llamacpp_build import Build, build
+from toolkit.size.llamacpp_build import CURRENT, Build, build
 from toolkit.size.llamacpp_compute import Graph
 from toolkit.size.llamacpp_placement import Placement, place, total_layers
 from toolkit.types import MIB, DevicePlan, LayerAttention, Line, ModelSpec, Setting
@@ -50,7 +50,7 @@ class Resolved:
     flash_attn: bool
     gpu_layers: int
     """Layers on GPUs, counted with the output layer: 0 … layers + 1."""
-    build: Build = Build()
+    build: Build = CURRENT
 
 
 def resolve(ask: Ask) -> Resolved:

@@ -18,15 +18,12 @@ FEW_OUTPUTS_SINCE = 9460
 """The server reserves logits for one row per sequence, not for every token of a batch: pull request 23861, merged in
 the first days of June 2026, between the same builds."""
 
-CURRENT = 10_000
-"""Any build after the changes above. Releases with a version (0.1.2 in August 2026) are later than all of them."""
-
 
 @dataclass(frozen=True)
 class Build:
     """What one build reserves."""
 
-    number: int = CURRENT
+    number: int
 
     @property
     def latent_only(self) -> bool:
@@ -44,6 +41,10 @@ class Build:
         return self.number >= FEW_OUTPUTS_SINCE
 
 
+CURRENT = Build(10_000)
+"""Any build after the changes above. Releases with a version (0.1.2 in August 2026) are later than all of them."""
+
+
 def build(version: str | None) -> Build:
     """The build of that number or release; None = a current one.
 
@@ -51,9 +52,9 @@ def build(version: str | None) -> Build:
         InputError: neither a build number nor a release.
     """
     if version is None:
-        return Build()
+        return CURRENT
     if match := re.fullmatch(r"b?(\d{3,6})", version.strip()):
         return Build(int(match[1]))
     if re.fullmatch(r"v?0\.\d+(\.\d+)?(-\w+)?", version.strip()):
-        return Build()
+        return CURRENT
     raise InputError(f"{version!r} is no llama.cpp version", "write a build such as b5200, or a release such as 0.5.0.")

@@ -92,7 +92,7 @@ def buffers(graph: Graph, where: Placement) -> list[int]:
             result[i] = max(result[i], _with_copy(graph, copied, expert))
     if where.cpu is not None:
         times = COPIES if where.pipelined else 1
-        result[where.cpu] = times * (graph.host_masks + graph.row) + (graph.row if graph.build.few_outputs else 0)
+        result[where.cpu] = times * (graph.host_masks + graph.row) + (graph.row if graph.build.half_masks else 0)
     return result
 
 
