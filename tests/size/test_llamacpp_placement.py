@@ -2,7 +2,8 @@
 
 The rows of `tests/accuracy/llamacpp_planned.jsonl` are what llama.cpp (commit 0c1e570, 2026-11-24) would allocate on
 each device, in bytes: weights, cache, compute (`llama_get_memory_breakdown`). The devices were stand-ins on its RPC
-backend, with the rule of the CUDA backend for matrices in host memory; the models are headers in the shapes of real ones.
+backend, with the rule of the CUDA backend for matrices in host memory; the
+models are headers in the shapes of real ones.
 ``outputs: all`` is what servers before June 2026 reserved.
 """
 
