@@ -25,15 +25,16 @@ from toolkit.predict.coefficients import QUANTITIES, SHARES
 
 ROOT = Path(__file__).parents[2]
 START = {
-    "bandwidth": 0.7, "compute": 0.4, "prefill": 0.4, "layer_s": 15e-6, "sequence_s": 5e-6, "reduce_s": 10e-6,
-    "link": 0.5, "start_s": 5e-3, "queue": 0.1,
+    "bandwidth": 0.7, "cache": 0.6, "compute": 0.4, "prefill": 0.4, "layer_s": 15e-6, "sequence_s": 5e-6,
+    "reduce_s": 10e-6, "link": 0.5, "start_s": 5e-3, "queue": 0.1,
 }  # fmt: skip
 """Where the fit starts and what its priors pull to, loosely: a usual server on a usual device."""
 PRIOR_BASE, PRIOR_EFFECT = 0.6, 0.3
 """Standard deviations, in logarithms, of a base and of an effect. Chosen before the first fit, not tuned per source."""
 NOISE = 0.12
 """Spread of one configuration measured twice with other builds (6–16 %): residuals below it are not chased."""
-FOLDS = 8
+ALONE, FOLDS = 12, 6
+"""Figures that a GPU or model must have to be held out by itself, and folds of whole GPUs or models for the rest."""
 ROUNDS = 20
 """Steps of the regression, at most; it settles in about fifteen."""
 SPEC_CACHE: dict[str, facts.ModelFacts | None] = {}
@@ -76,7 +77,7 @@ def observe(kept) -> list[Observation]:
     found = []
     for i, r in enumerate(kept):
         single = r["regime"] == "single"
-        if single and r["decode_tok_s"]:
+        if r["decode_tok_s"] and (single or "decode-phase only" in (r["notes"] or "")):
             found.append((i, "decode", r["decode_tok_s"]))
         elif r["output_tok_s_total"]:
             found.append((i, "output", r["output_tok_s_total"]))
@@ -174,12 +175,14 @@ class Fit:
     def held_out(self, keys):
         """Log errors of every observation, each predicted without any observation that shares its key.
 
-        Whole keys are dealt to `FOLDS` folds by a hash of their name, so the split does not depend on the data.
+        A key of `ALONE` observations or more is held out alone; the others are dealt to `FOLDS` folds by a hash of
+        their name, so the split does not depend on what was measured.
         """
         errors = np.full(len(self.y), np.nan)
-        folds = np.array([zlib.crc32(key.encode()) % FOLDS for key in keys])
-        for fold_number in range(FOLDS):
-            test = folds == fold_number
+        size = Counter(keys)
+        folds = np.array([k if size[k] >= ALONE else f"fold {zlib.crc32(k.encode()) % FOLDS}" for k in keys])
+        for fold_name in sorted(set(folds)):
+            test = folds == fold_name
             errors[test] = self.predict(self.fit(np.flatnonzero(~test)), np.flatnonzero(test)) - self.y[test]
         return errors
 
@@ -201,9 +204,9 @@ def summary(errors) -> dict[str, float]:
 
 def baselines(fit: Fit):
     """Plain roofline (every rate at its peak) and one constant: 60 % of the bandwidth."""
-    rates = ("bandwidth", "compute", "prefill", "link")
+    rates = ("bandwidth", "cache", "compute", "prefill", "link")
     peak = {q: 1.0 if q in rates else 0.0 for q in QUANTITIES}
-    one = peak | {"bandwidth": 0.6, "compute": 1e12, "prefill": 1e12, "link": 1e12}
+    one = peak | {"bandwidth": 0.6, "cache": 0.6, "compute": 1e12, "prefill": 1e12, "link": 1e12}
     everything = np.arange(len(fit.y))
     result = {}
     for name, constants in (("roofline", peak), ("one constant", one)):
@@ -334,7 +337,7 @@ def report(kept, declined, observations, parts, sets, keys, effects: int) -> str
     answered = 100 * len(kept) / (len(kept) + len(named))
     out = [
         f"{len(observations):,} measured figures of {len(kept):,} rows; {effects} effects, most near zero;",
-        f"{FOLDS} folds of whole GPUs or whole models. Rows that name a device: {answered:.1f} % answered.",
+        f"each whole GPU or whole model predicted from the others. Rows that name a device: {answered:.1f} % answered.",
         "",
         "## Error |predicted / measured − 1|, percent: median · P90",
         "",

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 
 from toolkit.predict.physics import Constants, Question
 
-QUANTITIES = ("bandwidth", "compute", "prefill", "layer_s", "sequence_s", "reduce_s", "link", "start_s", "queue")
+QUANTITIES = (
+    "bandwidth", "cache", "compute", "prefill", "layer_s", "sequence_s", "reduce_s", "link", "start_s", "queue",
+)  # fmt: skip
 
-SHARES = ("bandwidth", "compute")
+SHARES = ("bandwidth", "cache", "compute")
 """Constants that are shares of a data-sheet rate, kept below one so that nothing beats its ceiling."""
 
 
@@ -34,13 +36,14 @@ def tags(q: Question) -> dict[str, tuple[str, ...]]:
     full = (f"{engine}·max",) if q.concurrency is None else ()
     return {
         "bandwidth": (family, engine, kind, arch, fmt, f"{engine}·{kind}", f"{family}·{fmt}", *mixture),
+        "cache": (engine, kind),
         "compute": (engine, kind, arch, fmt, *mixture, *full),
-        "prefill": (engine, kind, arch, fmt, f"{family}·{fmt}"),
+        "prefill": (engine, kind, fmt, f"{family}·{fmt}", *mixture),
         "layer_s": (engine, kind, *mixture),
-        "sequence_s": (engine, kind, *mixture, *full),
+        "sequence_s": (engine, kind, arch, *mixture, *full),
         "reduce_s": (link, engine),
         "link": (link,),
-        "start_s": (engine,),
+        "start_s": (engine, *mixture),
         "queue": (engine,),
     }
 

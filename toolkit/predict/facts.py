@@ -15,7 +15,8 @@ class ModelFacts:
     """Counts are parameters or elements, not bytes. ``experts_per_token`` of ``experts`` are active.
 
     ``kv_full`` is elements per token of layers that look back at everything; ``kv_windows`` pairs a window with the
-    elements per token of the layers that have it. ``state`` is elements per sequence, whatever its length.
+    elements per token of the layers that have it; ``attend_…`` are the FLOPs a token spends on each token it looks back
+    at, in the same layers. ``state`` is elements per sequence, whatever its length.
     """
 
     name: str
@@ -28,6 +29,8 @@ class ModelFacts:
     experts_per_token: float = 0
     kv_full: float = 0
     kv_windows: tuple[tuple[int, float], ...] = ()
+    attend_full: float = 0
+    attend_windows: tuple[tuple[int, float], ...] = ()
     state: float = 0
     basis: str = "profile"
 
@@ -53,6 +56,10 @@ class ModelFacts:
         """Elements of cache one sequence reads per step at that context."""
         return self.kv_full * context + sum(e * min(w, context) for w, e in self.kv_windows) + self.state
 
+    def attend_flops(self, context: float) -> float:
+        """FLOPs of attention itself for one token that looks back at that context."""
+        return self.attend_full * context + sum(f * min(w, context) for w, f in self.attend_windows)
+
 
 def of_spec(spec: ModelSpec) -> ModelFacts:
     """The facts of a model whose tensors are known."""
@@ -61,12 +68,15 @@ def of_spec(spec: ModelSpec) -> ModelFacts:
         by_role[group.role] = by_role.get(group.role, 0.0) + group.params
     embedding = by_role.get("embedding", 0.0)
     windows: dict[int, float] = {}
-    full = 0.0
+    looks: dict[int, float] = {}
+    full = look = 0.0
     for layer in spec.attention:
         if layer.kind in ("sliding", "chunked") and layer.window:
             windows[layer.window] = windows.get(layer.window, 0.0) + _elements(layer)
+            looks[layer.window] = looks.get(layer.window, 0.0) + _look(layer, spec.heads)
         else:
             full += _elements(layer)
+            look += _look(layer, spec.heads)
     return ModelFacts(
         name=spec.name,
         layers=spec.layers,
@@ -78,6 +88,8 @@ def of_spec(spec: ModelSpec) -> ModelFacts:
         experts_per_token=spec.experts_per_token,
         kv_full=full,
         kv_windows=tuple(sorted(windows.items())),
+        attend_full=look,
+        attend_windows=tuple(sorted(looks.items())),
         state=float(sum(r.conv_elements + 2 * r.state_elements for r in spec.recurrent)),
     )
 
@@ -86,6 +98,13 @@ def _elements(layer: LayerAttention) -> float:
     if layer.kind == "mla":
         return float(layer.latent_dim + layer.index_dim)
     return float(layer.kv_heads * (layer.head_dim_k + layer.head_dim_v)) if layer.kind != "none" else 0.0
+
+
+def _look(layer: LayerAttention, heads: int) -> float:
+    """FLOPs of one token per token looked at: a score and a weighted sum per head; MLA does both in latent space."""
+    if layer.kind == "mla":
+        return 4.0 * heads * layer.latent_dim
+    return 2.0 * heads * (layer.head_dim_k + layer.head_dim_v) if layer.kind != "none" else 0.0
 
 
 def of_params(name: str, params_b: float, active_params_b: float | None = None) -> ModelFacts:
@@ -113,5 +132,6 @@ def of_params(name: str, params_b: float, active_params_b: float | None = None) 
         experts=max(8, round(8 / share)) if mixture and share > 0 else 0,
         experts_per_token=8.0 if mixture else 0.0,
         kv_full=2.0 * layers * 8 * 128,
+        attend_full=4.0 * layers * hidden,
         basis="parameter counts",
     )
