@@ -164,9 +164,9 @@ def _judged(file: ClaimsFile, found: Sequence[Claim]) -> Audit:
 def _figures(found: Sequence[Claim], on: date) -> Figures:
     """Everything the claims need, looked up: list prices, dated rents, and the memory model's answers."""
     from toolkit.cost import sources
-    from toolkit.cost.traffic import Request
     from toolkit.cost.audit import Figures
     from toolkit.cost.claims import ApiCost, BreakEvenClaim, Memory, Rental
+    from toolkit.cost.traffic import Request
 
     names = dict.fromkeys(name for claim in found if isinstance(claim, ApiCost | BreakEvenClaim) for name in claim.apis)
     return Figures(

@@ -159,8 +159,8 @@ def _rate(api: Api) -> Any:
 
 def _listed(name: str, today: date) -> Api:
     from toolkit.cost import sources
-    from toolkit.cost.traffic import Request
     from toolkit.cost.goodput import TYPICAL_INPUT_SHARE
+    from toolkit.cost.traffic import Request
     from toolkit.decide.money import Api
 
     quote = sources.quote(name, (Request(),), today)
