@@ -128,6 +128,26 @@ def test_llama_server_passes_on_what_the_plan_tuned() -> None:
     assert not {"-ub", "-ctk", "-ctv", "-fa"} & set(plain)
 
 
+def test_llama_server_loads_the_draft_that_was_sized() -> None:
+    plan = memory(model_path="/m/a.gguf", draft="/m/small.gguf")
+    new = llama_server.BACKEND.command(plan, llama_engine(features=("--spec-type",)), "a").argv
+    assert words(new, "-md", "--spec-type") == ["/m/small.gguf", "draft-simple"]
+    old = llama_server.BACKEND.command(plan, llama_engine(features=()), "a").argv
+    assert words(old, "-md") == ["/m/small.gguf"]
+    assert "--spec-type" not in old
+    layers = llama_server.BACKEND.command(
+        memory(model_path="/m/a.gguf", draft="mtp"), llama_engine(features=("--spec-type",)), "a"
+    )
+    assert words(layers.argv, "--spec-type") == ["draft-mtp"]
+    assert "-md" not in layers.argv
+
+
+def test_llama_server_refuses_a_draft_that_is_not_a_file_here() -> None:
+    assert "draft model's GGUF" in (
+        llama_server.BACKEND.refuses(memory(model_path="/m/a.gguf", draft="org/name")) or ""
+    )
+
+
 def test_llama_server_with_miscompiled_amx_kernels_does_not_repack() -> None:
     sick = llama_engine(features=("--no-repack", "amx-by-gcc"))
     built = llama_server.BACKEND.command(memory(), sick, "m")
@@ -170,6 +190,10 @@ def test_llama_cpp_python_takes_one_request_and_is_not_interrupted() -> None:
     assert words(built.argv, "--n_ctx", "--interrupt_requests", "--model_alias") == ["2048", "False", "smol"]
     assert built.max_in_flight == 1
     assert llama_cpp_python.BACKEND.signals.max_in_flight == 1
+
+
+def test_llama_cpp_python_refuses_a_draft_that_it_would_not_load() -> None:
+    assert "draft" in (llama_cpp_python.BACKEND.refuses(memory(draft="/m/small.gguf")) or "")
 
 
 def environment(tmp_path: Path, info: str) -> Path:

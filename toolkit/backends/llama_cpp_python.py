@@ -52,6 +52,8 @@ class LlamaCppPython:
             return "its GGUF file is not on this machine; download it and give the file"
         if isinstance(path, str) and not path.endswith(".gguf"):
             return "llama.cpp reads GGUF files, and this model is not one"
+        if value_of(memory, "draft") is not None:
+            return "its server drafts with no second model; llama-server does"
         return None
 
     def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:

@@ -22,7 +22,7 @@ from toolkit.types import MemoryPlan
 VARIABLE = "SELFHOST_LLAMA_SERVER"
 PROBE_TIMEOUT_S = 5.0
 SCAN_MAX_BYTES = 64 * 2**20
-OPTIONS = ("--cache-ram", "--no-repack", "--fit")
+OPTIONS = ("--cache-ram", "--no-repack", "--fit", "--spec-type")
 """Options that only newer builds have; used when the build's own help lists them."""
 
 KNOBS = Knobs(
@@ -77,7 +77,7 @@ class LlamaServer:
             return "its GGUF file is not on this machine; download it and give the file"
         if isinstance(path, str) and not path.endswith(".gguf"):
             return "llama.cpp reads GGUF files, and this model is not one"
-        return None
+        return _refuses_draft(memory, self.find())
 
     def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:
         """Context × parallel slots, threads that leave a core to the client, metrics on, web page off."""
@@ -86,10 +86,31 @@ class LlamaServer:
         argv += ["-c", str(memory.context * parallel), "-np", str(parallel), "--metrics", "--no-webui"]
         argv += ["--cont-batching"]
         reasons = [f"{parallel} slots of {memory.context:,} tokens, so n_ctx is {memory.context * parallel:,}"]
-        for part, reason in (_compute(memory, engine), _tuning(memory), _quirks(engine)):
+        for part, reason in (_compute(memory, engine), _tuning(memory), _draft(memory, engine), _quirks(engine)):
             argv += part
             reasons += reason
         return EngineCommand(argv=tuple(argv), env=engine.env, reasons=tuple(reasons))
+
+
+def _refuses_draft(memory: MemoryPlan, engine: Engine | None) -> str | None:
+    """A draft model has to be a file; a model's own prediction layers need a build that knows them."""
+    draft = value_of(memory, "draft")
+    if draft == "mtp" and engine and "--spec-type" not in engine.features:
+        return "this build of llama-server cannot draft with a model's own prediction layers"
+    if draft not in (None, "mtp") and not (isinstance(draft, str) and draft.endswith(".gguf")):
+        return "the draft model's GGUF file is not on this machine; download it and give the file"
+    return None
+
+
+def _draft(memory: MemoryPlan, engine: Engine) -> tuple[list[str], list[str]]:
+    """What guesses ahead. Builds before ``--spec-type`` (2026) draft as soon as a draft model is named."""
+    draft = value_of(memory, "draft")
+    if draft is None:
+        return [], []
+    argv = [] if draft == "mtp" else ["-md", str(draft)]
+    if "--spec-type" in engine.features:
+        argv += ["--spec-type", "draft-mtp" if draft == "mtp" else "draft-simple"]
+    return argv, ["drafts tokens ahead with " + ("its own prediction layers" if draft == "mtp" else "a second model")]
 
 
 def _candidates() -> list[tuple[Path, str]]:
