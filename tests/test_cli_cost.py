@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -284,3 +285,39 @@ def test_as_a_process_with_a_loaded_result(bench):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kind"] == "cost_report"
     assert done.stderr == ""
+
+
+@pytest.fixture
+def deployment(tmp_path):
+    """A folder as `selfhost deploy` leaves it: three replicas of two H100."""
+    folder = tmp_path / "deployed"
+    folder.mkdir()
+    golden = Path(__file__).parent / "golden" / "deploy" / "kubernetes" / "deployment.json"
+    about = json.loads(golden.read_text()) | {"replicas": 3, "gpu": "H100-SXM-80GB", "gpus_per_replica": 2}
+    (folder / "deployment.json").write_text(json.dumps(about))
+    return folder
+
+
+def test_a_deployment_is_priced_with_its_replicas_and_hardware(selfhost, deployment):
+    status, out, _ = selfhost(
+        "cost", deployment, "--goodput", "1000", "--gpu-price", "2/h", "--tokens-per-day", "50M", "--json"
+    )
+    report = json.loads(out)
+    assert status == 0
+    # 3 replicas × 2 devices × $2 × 730 h = $8,760; 50M / 86,400 s = 578.7 of 3,000 tokens/s
+    assert float(report["monthly_usd"]["compute"]) == 8760
+    assert report["replicas"] == 3
+    assert float(report["utilisation"]) == pytest.approx(578.7 / 3000, rel=1e-3)
+
+
+def test_a_deployment_too_small_for_the_volume_is_not_priced(selfhost, deployment):
+    # 300M a day are 3,472 tokens/s, and three replicas of 1,000 stand there
+    status, _, err = selfhost("cost", deployment, "--goodput", "1000", "--gpu-price", "2/h", "--tokens-per-day", "300M")
+    assert status == 1
+    assert "cannot serve" in err
+
+
+def test_a_deployment_alone_has_no_speed(selfhost, deployment):
+    status, _, err = selfhost("cost", deployment, "--tokens-per-day", "10M")
+    assert status == 2
+    assert "no speed" in err

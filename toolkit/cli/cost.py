@@ -21,7 +21,7 @@ def cost(
         list[Path] | None,
         typer.Argument(
             help="A result.json or its folder. Several of one shape: an interval; four or more shapes: cost per kind "
-            "of token."
+            "of token. Also a folder that deploy wrote: its replicas and its hardware."
         ),
     ] = None,
     goodput: Annotated[float | None, typer.Option(help="Tokens/s of one replica, instead of a measured one.")] = None,
@@ -130,7 +130,11 @@ def cost(
     log = inputs.read_log(request_log) if request_log else None
     judged = inputs.quality_of(quality)
     classes, share = inputs.classes_of(requests, log, inputs.ratio("the input share", input_share))
-    measured = speeds.read_results(results or [])
+    about, benches = speeds.deployed(results or [])
+    if about is not None:
+        gpu, gpus = gpu or about.gpu, gpus or (about.gpus_per_replica if about.gpu else None)
+        spot = spot or (about.spot and about.gpu is not None)
+    measured = speeds.read_results(benches)
     split = None if goodput is not None else speeds.split_of(measured, allow_invalid)
     speed = speeds.speed_of(measured, goodput, share, allow_invalid, split)
     running = inputs.running_of(
@@ -150,7 +154,7 @@ def cost(
             inputs.book_of(prices),
         ),
         Scenario(
-            load=inputs.load_of(tokens_per_day, peak_ratio, log, spare, None),
+            load=inputs.load_of(tokens_per_day, peak_ratio, log, spare, about.replicas if about else None),
             running=running,
             people=inputs.people_of(setup_hours, horizon_months, upkeep_hours, people_rate, on_call),
             power=inputs.power_of(watts, usd_per_kwh, pue, speed.energy),
@@ -163,7 +167,7 @@ def cost(
     )
     if judged is not None:
         report = with_good_answers(report, judged, mean_request(classes or (speed.request,)).tokens)
-    written = _write(out, report, results or [], measured) if out else None
+    written = _write(out, report, benches, measured) if out else None
     if as_json:
         emit(report)
     else:

@@ -12,7 +12,22 @@ from toolkit.errors import InputError
 if TYPE_CHECKING:
     from toolkit.cost.goodput import Goodput
     from toolkit.cost.split import Split
-    from toolkit.types import BenchResult
+    from toolkit.types import BenchResult, DeployFolder
+
+
+def deployed(paths: Sequence[Path]) -> tuple[DeployFolder | None, list[Path]]:
+    """The folder that `deploy` wrote among the paths, whose replicas and hardware are to be priced, and the others.
+
+    Raises:
+        InputError: two such folders.
+    """
+    from toolkit.cli.deployed import deployment
+
+    found = [(path, deployment(str(path))) for path in paths]
+    folders = [about for _, about in found if about is not None]
+    if len(folders) > 1:
+        raise InputError("two deployments were given", "Price one at a time.")
+    return (folders[0] if folders else None), [path for path, about in found if about is None]
 
 
 def read_results(paths: Sequence[Path]) -> list[BenchResult]:

@@ -14,7 +14,7 @@ from toolkit.cost.goodput import Goodput
 from toolkit.cost.machine_price import MachinePrice
 from toolkit.cost.scenario import Load, Power, Scenario, hosting_of
 from toolkit.cost.uncertainty import DRAWS, factors, simulate
-from toolkit.errors import InputError
+from toolkit.errors import DeclinedError, InputError
 from toolkit.types import Alternative, Basis, CostReport, Currency, MonthlyUsd
 
 DEFAULT_COMPARE = ("gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b")
@@ -139,7 +139,14 @@ def _month(hosting: Hosting, load: Load) -> Month | None:
             f"{hosting.goodput_tok_s:,.4g} tokens/s each",
             f"Check the volume and the speed; beyond {MAX_REPLICAS:,} replicas no figure here holds.",
         )
-    return formulas.month(hosting, load.tokens_per_day, load.replicas)
+    month = formulas.month(hosting, load.tokens_per_day, load.replicas)
+    if month.utilisation > 1:
+        raise DeclinedError(
+            f"{load.replicas:,} replicas of {hosting.goodput_tok_s:,.4g} tokens/s cannot serve "
+            f"{load.tokens_per_day:,} tokens a day",
+            f"It takes {needed:,} replicas at the stated peak.",
+        )
+    return month
 
 
 def _monthly(month: Month) -> MonthlyUsd:
