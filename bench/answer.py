@@ -19,7 +19,7 @@ _THOUGHT = ("reasoning_content", "reasoning")
 class Answer:
     """The answer to one request that asked for ``asked`` tokens. Stamps are nanoseconds."""
 
-    __slots__ = ("_limit", "asked", "done", "finish", "first_answer", "reply_id", "shared", "tokens", "usage")
+    __slots__ = ("_limit", "_words", "asked", "done", "finish", "first_answer", "reply_id", "shared", "tokens", "usage")
 
     def __init__(self, asked: int) -> None:
         self.asked = asked
@@ -31,6 +31,15 @@ class Answer:
         self.done = False
         self.reply_id: str | None = None
         self.usage: dict[str, Any] | None = None
+        self._words: list[str] | None = None
+
+    def keep_words(self) -> None:
+        """Keep the answer's text: the next turn of its conversation needs it."""
+        self._words = []
+
+    def words(self) -> str:
+        """The answer's text, reasoning left out."""
+        return "".join(self._words or ())
 
     def event(self, name: bytes, data: bytes, stamp: int) -> None:
         """Take one event. Raises BrokenReplyError for an error event, nonsense, or far more tokens than asked."""
@@ -61,6 +70,8 @@ class Answer:
         if delta:
             if delta.get("content") or any(map(delta.get, _ANSWER)):
                 self._token(stamp, answer=True)
+                if self._words is not None:
+                    self._words.append(delta.get("content") or "")
             elif any(map(delta.get, _THOUGHT)):
                 self._token(stamp, answer=False)
         elif choice.get("text"):

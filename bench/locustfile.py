@@ -20,7 +20,9 @@ _HERE = str(Path(__file__).resolve().parent.parent)
 sys.path.insert(0, _HERE)
 
 from bench.director import Director  # noqa: E402  # Locust loads this file by its path, not as a package
-from bench.worker import Worker  # noqa: E402
+from bench.payload import Prompt  # noqa: E402
+from bench.record import process_name  # noqa: E402
+from bench.worker import Material, Worker  # noqa: E402
 
 sys.path.remove(_HERE)
 
@@ -44,6 +46,13 @@ class LoadUser(User):
         self.state.connection.close()
 
 
+def _material(spec: dict[str, Any]) -> Material:
+    folder = Path(spec["work_dir"])
+    lines = Path(spec["prompts"]).read_bytes().splitlines()
+    trace = Path(spec["trace"]).read_bytes().splitlines() if spec.get("trace") else []
+    return Material([Prompt(line) for line in lines], [tuple(orjson.loads(line)) for line in trace], folder)
+
+
 @events.init.add_listener
 def wire(environment: Any, runner: Any, **_unused: Any) -> None:
     """Give each process its worker, and the leading one its director. A master without load has no worker."""
@@ -51,7 +60,7 @@ def wire(environment: Any, runner: Any, **_unused: Any) -> None:
     if leads:
         environment.shape_class.prepare(environment, _SPEC)
     if not leads or not hasattr(runner, "clients"):
-        worker = LoadUser.worker = Worker(_SPEC, environment)
+        worker = LoadUser.worker = Worker(_SPEC, environment, _material(_SPEC), process_name())
         runner.register_message("bench-arm", lambda environment, msg: worker.arm(msg.data))
         runner.register_message("bench-go", lambda environment, msg: worker.go(msg.data))
         runner.register_message("bench-cut", lambda environment, msg: worker.cut())

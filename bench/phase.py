@@ -1,15 +1,32 @@
-"""One stretch of load as one process sees it, and what one of its users keeps."""
+"""One stretch of load as one process sees it, what one of its users keeps, and what is to be sent."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any
 
 from gevent.event import Event
 
 from bench.answer import Answer
+from bench.arrivals import offsets, ramp
 from bench.connection import Connection
+from bench.embedding import Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request that is due: when (monotonic ns), and which prompt and answer length if a trace says so."""
+
+    due_ns: int
+    prompt: int | None = None
+    asked: int | None = None
+
+
+Planned = tuple[float, int | None, int | None]
+"""Seconds from the start of the load, prompt number, output tokens."""
 
 
 class Phase:
@@ -26,7 +43,7 @@ class Phase:
         self.part, self.parts = 0, 1
         self.ready = self.busy = self.unsent = self.turn = 0
         self.idle_users: list[LoadState] = []
-        self.backlog: deque[int] = deque()
+        self.backlog: deque[Job] = deque()
         self.scheduling = not self.closed_loop
 
     @property
@@ -42,13 +59,25 @@ class Phase:
             self.quota -= 1
         return True
 
+    def planned(self, trace: list[Planned]) -> Iterator[Planned]:
+        """What an open loop is to send."""
+        order = self.order
+        if order.get("replay"):
+            return iter(trace)
+        if order.get("ramp"):
+            begin, end = order["ramp"]
+            times = ramp(begin, end, order["duration_s"], order["arrival"], order["seed"], hold=order["warmup_s"])
+        else:
+            times = offsets(order["rate"], order["arrival"], order["seed"])
+        return ((at, None, None) for at in times)
+
 
 class LoadState:
     """What one user keeps between requests: its connection and, in open loop, the job handed to it."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.answer: Answer | None = None
+        self.answer: Answer | Embedding | None = None
         self.wake = Event()
-        self.job: int | None = None
+        self.job: Job | None = None
         self.failures = 0

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import gc
 import os
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
 import gevent
-import orjson
 from gevent.event import AsyncResult
 
 from bench.answer import Answer
-from bench.arrivals import offsets
 from bench.clock import Clock
 from bench.connection import Connection, Limits, Target
+from bench.conversation import Conversation
 from bench.embedding import Embedding
 from bench.payload import Prompt, head
-from bench.phase import LoadState, Phase
+from bench.phase import Job, LoadState, Phase, Planned
+from bench.record import Record
 from bench.wire import BrokenReplyError, Reply
 
 SAMPLE_S = 0.25
@@ -36,33 +36,42 @@ EXACT_RATE = 80.0
 _S = 1_000_000_000
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a process needs beside its orders: prompts, a trace to replay (or none), a folder for its rows."""
+
+    prompts: list[Prompt]
+    trace: list[Planned]
+    folder: Path
+
+
 class Worker:
     """Everything the users of one process share."""
 
-    def __init__(self, spec: dict[str, Any], environment: Any) -> None:
+    def __init__(self, spec: dict[str, Any], environment: Any, material: Material, name: str) -> None:
+        """``name`` tells this process from every other one of the bench."""
         self._environment = environment
         self._runner = environment.runner
-        self._epoch = spec["epoch_ns"]
         self._path = spec["path"]
         self._words = [word.encode() for word in spec["nonce_words"]]
         self._salt = spec["nonce_salt"]
+        self._unique = spec.get("unique", True)
         limits = Limits(**spec["limits"])
         self._target = Target(spec["host"], spec["port"], tls=spec["tls"], limits=limits)
         self._reply_bytes = limits.reply_bytes
         self._head = head(spec)
         self._kind = Embedding if spec.get("endpoint") == "embeddings" else Answer
         self._key = os.environ.get(spec["api_key_env"] or "") or None
-        self._prompts = [Prompt(line) for line in Path(spec["prompts"]).read_bytes().splitlines()]
-        self._folder = Path(spec["work_dir"])
-        self._rows: Any = None
+        self._turns, self._think_s = spec.get("turns", 1), spec.get("think_s", 0.0)
+        self._prompts, self._trace = material.prompts, material.trace
+        self.record = Record(material.folder, spec["epoch_ns"], name)
+        self._epoch = spec["epoch_ns"]
         self._clock = Clock()
         self._next: AsyncResult = AsyncResult()
         self._parked = 0
         self._phase: Phase | None = None
         self._active: set[LoadState] = set()
         self._serial = 0
-        self._tokens = self._completed = self._failed = 0
-        self._ttft_s: list[float] = []
         gevent.spawn(self._watch)
         gevent.spawn(self._sample_for_ever)
 
@@ -76,7 +85,7 @@ class Worker:
         limit = perf_counter_ns() + 5 * _S
         while self._parked < self._runner.user_count and perf_counter_ns() < limit:
             gevent.sleep(0.002)
-        self._open_rows(order["level"])
+        self.record.open(order["level"])
         phase = self._phase = Phase(order, self._clock.steps)
         phase.busy = users = self._parked
         slot, self._next, self._parked = self._next, AsyncResult(), 0
@@ -88,14 +97,6 @@ class Worker:
         self._runner.send_message("bench-armed", {"phase": order["phase"], "users": users})
         if users == 0:
             self._idle(phase)
-
-    def _open_rows(self, level: int) -> None:
-        """A file for each level and process, so that a level can be read as soon as it is over."""
-        path = self._folder / f"rows-{level}-{os.getpid()}.jsonl"
-        if self._rows is None or self._rows.name != str(path):
-            if self._rows is not None:
-                self._rows.close()
-            self._rows = path.open("ab", buffering=1 << 20)
 
     def go(self, order: dict[str, Any]) -> None:
         """Start the armed phase at ``start_s``, as part ``part`` of ``parts`` processes."""
@@ -158,7 +159,7 @@ class Worker:
 
     def _idle(self, phase: Phase) -> None:
         self._sample()
-        self._rows.flush()
+        self.record.flush()
         steps = self._clock.steps - phase.clock_steps_before
         self._runner.send_message(
             "bench-idle", {"phase": phase.order["phase"], "unsent": phase.unsent, "clock_steps": steps}
@@ -167,29 +168,57 @@ class Worker:
     def _closed_loop(self, state: LoadState, phase: Phase) -> None:
         state.failures = 0
         while phase.may_send():
-            self._request(state, phase, perf_counter_ns())
+            self._converse(state, phase, Job(perf_counter_ns()))
             if state.failures:  # a server that refuses at once is not hammered
-                gevent.sleep(min(1.0, 0.05 * 2 ** min(state.failures, 5), max(0.0, _until(phase.end_ns))))
+                self._pause(phase, min(1.0, 0.05 * 2 ** min(state.failures, 5)))
+            elif self._think_s:
+                self._pause(phase, self._think_s)
 
     def _open_loop(self, state: LoadState, phase: Phase) -> None:
         while True:
             if phase.backlog and not phase.over:
-                scheduled = phase.backlog.popleft()
+                job = phase.backlog.popleft()
             elif not phase.scheduling or phase.over:
                 return
             else:
                 state.wake.clear()
                 phase.idle_users.append(state)  # last in, first out: warm connections are used again
                 state.wake.wait()
-                scheduled, state.job = state.job, None
-                if scheduled is None or phase.over:
-                    phase.unsent += scheduled is not None
+                job, state.job = state.job, None
+                if job is None or phase.over:
+                    phase.unsent += job is not None
                     return
-            self._request(state, phase, scheduled)
+            self._converse(state, phase, job)
+
+    def _converse(self, state: LoadState, phase: Phase, job: Job) -> None:
+        """One request, and the further turns of its conversation where there are any.
+
+        A further turn is due when the user has thought: latency counts from there.
+        """
+        prompt = self._prompts[self._take(phase) if job.prompt is None else job.prompt]
+        number = self._serial * phase.parts + phase.part
+        talk = Conversation(number, prompt, self._nonce(number if self._unique else prompt.id))
+        while self._request(state, phase, job, talk) and talk.turn + 1 < self._turns:
+            prompt = self._prompts[self._take(phase)]
+            if not talk.go_on(state.answer.words(), prompt):
+                return
+            due_ns = state.connection.last_ns + int(self._think_s * _S)
+            self._pause(phase, _until(due_ns))
+            if not phase.may_send():
+                return
+            job = Job(max(due_ns, perf_counter_ns()) if phase.closed_loop else due_ns, asked=prompt.asked)
+
+    def _take(self, phase: Phase) -> int:
+        """The next prompt in turn."""
+        phase.turn += 1
+        return ((phase.turn - 1) * phase.parts + phase.part) % len(self._prompts)
+
+    def _pause(self, phase: Phase, seconds: float) -> None:
+        """Do nothing, but not beyond the end of the phase."""
+        phase.stop.wait(max(0.0, min(seconds, _until(phase.end_ns))))
 
     def _schedule(self, phase: Phase) -> None:
-        order = phase.order
-        for number, offset in enumerate(offsets(order["rate"], order["arrival"], order["seed"])):
+        for number, (offset, prompt, asked) in enumerate(phase.planned(self._trace)):
             at = phase.start_ns + int(offset * _S)
             if at >= phase.end_ns or phase.quota == 0:
                 break
@@ -199,12 +228,13 @@ class Worker:
                 phase.quota -= 1
             if self._wait_until(at, phase):
                 break
+            job = Job(at, prompt, asked)
             if phase.idle_users:
                 state = phase.idle_users.pop()
-                state.job = at
+                state.job = job
                 state.wake.set()
             else:
-                phase.backlog.append(at)
+                phase.backlog.append(job)
         phase.scheduling = False
         while phase.backlog:
             gevent.sleep(0.01)
@@ -227,14 +257,16 @@ class Worker:
 
     # --- one request ---
 
-    def _request(self, state: LoadState, phase: Phase, scheduled_ns: int) -> None:
+    def _request(self, state: LoadState, phase: Phase, job: Job, talk: Conversation) -> bool:
+        """Send one, and write its row; whether it was answered."""
         number = self._serial * phase.parts + phase.part
-        prompt = self._prompts[(phase.turn * phase.parts + phase.part) % len(self._prompts)]
         self._serial += 1
-        phase.turn += 1
-        answer = state.answer = self._kind(prompt.asked)
+        prompt, asked = talk.first, talk.first.asked if job.asked is None else job.asked
+        answer = state.answer = self._kind(asked)
+        if talk.turn + 1 < self._turns:
+            answer.keep_words()
         reply = Reply(answer.event, self._reply_bytes, getattr(answer, "body", None))
-        payload = prompt.payload(self._head, self._key, self._nonce(number))
+        payload = prompt.payload(self._head, self._key, talk.nonce, asked, talk.added)
         error: BrokenReplyError | None = None
         self._active.add(state)
         try:
@@ -245,57 +277,27 @@ class Worker:
         finally:
             self._active.discard(state)
         state.failures = state.failures + 1 if error else 0
-        self._tokens += len(answer.tokens) if answer.asked else answer.counts()[0] or 0  # embeddings: what was read
-        self._write_row(state, phase, scheduled_ns, number, prompt, reply, error)
-
-    def _write_row(self, state, phase, scheduled_ns, number, prompt, reply, error) -> None:
-        connection, answer, epoch = state.connection, state.answer, self._epoch
-        given, made, source = answer.counts()
-        tokens = answer.tokens
-        warmup = phase.order["warmup"] or scheduled_ns < phase.measure_ns
-        if error is None:
-            self._completed += 1
-            if tokens and not warmup:
-                begin = connection.sent_ns if phase.closed_loop else scheduled_ns
-                self._ttft_s.append((tokens[0] - begin) / _S)
-        elif error.name != "cut":
-            self._failed += 1
-        row = {
+        given = {
             "id": f"{phase.order['level']}-{number}",
-            "level": phase.order["level"],
-            "warmup": warmup,
-            "worker": phase.part,
+            "due_ns": job.due_ns,
             "prompt_id": prompt.id,
-            "scheduled_s": _since(connection.sent_ns if phase.closed_loop else scheduled_ns, epoch),
-            "sent_s": _since(connection.sent_ns, epoch),
-            "first_byte_s": _since(connection.first_byte_ns, epoch),
-            "first_token_s": _since(tokens[0] if tokens else None, epoch),
-            "first_answer_s": _since(answer.first_answer, epoch),
-            "token_s": [(stamp - epoch) // 1000 / 1e6 for stamp in tokens],
-            "end_s": _since(connection.last_ns, epoch),
-            "lag_s": None if connection.lag_ns is None else connection.lag_ns // 1000 / 1e6,
-            "shared": answer.shared,
-            "stamps": "user" if connection.lag_ns is None else "kernel",
-            "input_tokens": given,
-            "output_tokens": made,
-            "asked_output_tokens": prompt.asked,
-            "token_source": source,
-            "events": len(tokens),
+            "turn": talk.turn,
+            "conversation": talk.number if self._turns > 1 else None,
+            "asked_output_tokens": asked,
             "status": reply.status,
             "error": error.name if error else None,
             "detail": self._without_key(error.detail) if error and error.detail else None,
-            "finish_reason": answer.finish,
-            "reply_id": answer.reply_id,
         }
-        self._rows.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        self.record.add(phase, state.connection, answer, given)
         self._environment.events.request.fire(
             request_type="POST",
             name=self._path,
-            response_time=(connection.last_ns - connection.sent_ns) / 1e6,
+            response_time=(state.connection.last_ns - state.connection.sent_ns) / 1e6,
             response_length=reply.size,
             exception=error,
             context={},
         )
+        return error is None
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "…") if self._key else text
@@ -326,28 +328,11 @@ class Worker:
                 os._exit(1)  # whoever drives us has died
             self._clock.check()
             self._sample()
-            if self._rows is not None:
-                self._rows.flush()
+            self.record.flush()
 
     def _sample(self) -> None:
-        ttft_s, self._ttft_s = self._ttft_s[-500:], []
-        self._runner.send_message(
-            "bench-sample",
-            {
-                "worker": os.getpid(),
-                "at_s": (perf_counter_ns() - self._epoch) / _S,
-                "cpu_s": time.process_time(),
-                "tokens": self._tokens + sum(len(s.answer.tokens) for s in self._active),
-                "in_flight": len(self._active),
-                "completed": self._completed,
-                "failed": self._failed,
-                "ttft_s": ttft_s,
-            },
-        )
-
-
-def _since(stamp: int | None, epoch: int) -> float | None:
-    return None if stamp is None else (stamp - epoch) // 1000 / 1e6
+        running = sum(len(state.answer.tokens) for state in self._active)
+        self._runner.send_message("bench-sample", self.record.sample(len(self._active), running))
 
 
 def _until(stamp: int) -> float:

@@ -29,7 +29,7 @@ from pathlib import Path
 from toolkit import profiles
 from toolkit.backends.base import Engine
 from toolkit.backends.llama_server import BACKEND
-from toolkit.load.prompts import with_lengths
+from toolkit.load.lengths import with_lengths
 from toolkit.load.run import run
 from toolkit.load.spec import BenchSpec, LoadLevel, endpoint
 from toolkit.models import embedded

@@ -138,7 +138,7 @@ def test_nothing_that_listens_is_exit_3(tmp_path: Path) -> None:
         (("--rate", "nan"), "rate nan"),
         (("--rate", "1", "--concurrency", "1"), "not by both"),
         (("--sweep", "--rate", "1"), "a sweep is over users"),
-        (("--sweep", "--find-max"), "Leave one of them out"),
+        (("--sweep", "--find-max"), "Leave all but one out"),
         (("--find-max", "--rate", "8,4"), "a search starts at most where it ends"),
         (("--find-max", "--rate", "1", "--search-time", "long"), "search time 'long'"),
         (("--slo", "ttft<5"), "is not METRIC_pNN<TIME"),

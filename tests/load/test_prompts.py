@@ -11,6 +11,7 @@ import pytest
 
 from toolkit import profiles
 from toolkit.errors import InputError, UnknownNameError
+from toolkit.load.lengths import draw_lengths, with_lengths
 from toolkit.load.prompts import (
     GAP,
     NONCE_WORDS,
@@ -19,8 +20,6 @@ from toolkit.load.prompts import (
     bank,
     bodies,
     calibrate,
-    draw_lengths,
-    with_lengths,
 )
 from toolkit.paths import data_root
 from toolkit.types import Lengths, Workload
@@ -139,7 +138,7 @@ def test_bodies_are_json_around_the_gap() -> None:
     fit = Calibration(0, 1, "measured")
     prompts = bank(workload(Lengths(mean=20)), PROSE, 1, fit, quarter, lambda: False)
     record = bodies(prompts, "m", {"ignore_eos": True})[0]
-    body = json.loads(record["before"] + "time year" + record["after"])
+    body = json.loads(record["before"] + "time year" + record["after"] + record["rest"])
     assert body["model"] == "m"
     assert body["max_tokens"] == record["asked_output_tokens"] == 8
     assert body["stream_options"] == {"include_usage": True}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from toolkit.cli import complete
+from toolkit.cli import bench_prompts, complete
 from toolkit.cli import options as o
-from toolkit.cli.bench_load import DEFAULT_CONCURRENCY, load, seconds
+from toolkit.cli.bench_load import DEFAULT_CONCURRENCY, Words, load, seconds
 
 if TYPE_CHECKING:
     from toolkit.load.spec import BenchSpec, Endpoint
@@ -35,8 +35,26 @@ def bench(
         Literal["chat", "completions", "embeddings"], typer.Option(help="What is asked of the server.")
     ] = "chat",
     workload: Annotated[str, typer.Option(help="What users send; see `selfhost workloads`.")] = "chat",
-    input_len: Annotated[int | None, typer.Option(help="Prompt tokens, fixed, instead of the workload's.")] = None,
-    output_len: Annotated[int | None, typer.Option(help="Answer tokens, fixed, instead of the workload's.")] = None,
+    input_len: Annotated[
+        str | None,
+        typer.Option(help="Prompt tokens instead of the workload's: 200, uniform:100:300, normal:200:50, lognormal:…"),
+    ] = None,
+    output_len: Annotated[str | None, typer.Option(help="Answer tokens, written like --input-len.")] = None,
+    lengths: Annotated[
+        Path | None, typer.Option(help="JSONL or CSV with input_tokens and output_tokens to draw lengths from.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Own prompts, JSONL: a prompt or messages on each line, perhaps max_tokens.")
+    ] = None,
+    shared_prefix: Annotated[
+        float | None, typer.Option(help="Per cent of each prompt that is the same for all, instead of the workload's.")
+    ] = None,
+    cache_bust: Annotated[
+        bool | None,
+        typer.Option(help="Begin each request differently, so that no cache helps. Default: not with --prompts."),
+    ] = None,
+    turns: Annotated[int, typer.Option(help="Requests in one conversation; each sends all that was said before.")] = 1,
+    think: Annotated[str, typer.Option(help="Between an answer and what the same user sends next.")] = "0s",
     concurrency: Annotated[
         str | None, typer.Option(help=f"Users at the same time, one level each. Default: {DEFAULT_CONCURRENCY}.")
     ] = None,
@@ -49,10 +67,24 @@ def bench(
         bool,
         typer.Option("--find-max", help="Search the highest rate at which --slo holds; with --concurrency, users."),
     ] = False,
+    ramp: Annotated[
+        str | None, typer.Option(help="FROM:TO:SECONDS: requests per second that rise evenly, as 1:20:60.")
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSONL or CSV with a timestamp, perhaps input_tokens and output_tokens: sent again as it was."
+        ),
+    ] = None,
+    trace_speed: Annotated[float, typer.Option(help="With --trace: 2 is twice as fast as it happened.")] = 1.0,
     search_time: Annotated[str, typer.Option(help="With --sweep and --find-max: at most so long.")] = "30m",
     max_in_flight: Annotated[int, typer.Option(help="With --rate: requests running at once at most.")] = 512,
-    duration: Annotated[str, typer.Option(help="Of each level, warm-up not counted: 30s, 2m.")] = "30s",
-    warmup: Annotated[str, typer.Option(help="Before each level, not measured.")] = "5s",
+    duration: Annotated[
+        str | None, typer.Option(help="Of each level, warm-up not counted: 30s, 2m. Default: 30s, or the whole trace.")
+    ] = None,
+    warmup: Annotated[
+        str | None, typer.Option(help="Before each level, not measured. Default: 5s; of a trace nothing.")
+    ] = None,
     max_requests: Annotated[int | None, typer.Option(help="End a level after so many requests.")] = None,
     slo: Annotated[str | None, typer.Option(help="What must hold, e.g. ttft_p95<500ms,itl_p95<50ms.")] = None,
     max_failed: Annotated[float, typer.Option(help="Share of failed requests that is still fine.")] = 0.01,
@@ -94,18 +126,18 @@ def bench(
     checked = _self_check(quiet=quiet, as_json=as_json, alone=target is None) if self_check else None
     there = deployed.deployment(target)
     address, served = _target(deployed.address(there) if there else target)
-    asked = _workload(workload, input_len, output_len)
+    asked, drawn = bench_prompts.workload(workload, input_len, output_len, lengths, shared_prefix)
     spec = _spec(
         endpoint=address,
         target=target or "",
         kind=endpoint,
         model=model or next((known.served_name for known in (there, served) if known), None) or None,
-        workload=asked,
-        **load(concurrency=concurrency, rate=rate, sweep=sweep, find_max=find_max, search_time=search_time),
+        **load(
+            Words(concurrency, rate, sweep, find_max, search_time, ramp, trace, trace_speed, duration, warmup), asked
+        ),
+        **bench_prompts.fields(prompts, drawn, cache_bust, turns, seconds(think, "think time")),
         arrival=arrival,
         max_in_flight=max_in_flight,
-        duration_s=seconds(duration, "duration"),
-        warmup_s=seconds(warmup, "warm-up"),
         max_requests=max_requests,
         slo=_slo(slo, asked.slo if find_max else None),
         max_failed_share=max_failed,
@@ -195,13 +227,6 @@ def _facts(served: Deployment | None) -> dict[str, Any]:
         return {"engine": engine, "engine_pid": served.pid}
     engine |= {"version": spec.plan.engine_version, "argv": list(spec.plan.argv)}
     return {"engine": engine, "engine_pid": served.pid, "model_file": model_file(spec.plan.model_path)}
-
-
-def _workload(name: str, input_len: int | None, output_len: int | None) -> Any:
-    from toolkit import profiles
-    from toolkit.load.prompts import with_lengths
-
-    return with_lengths(profiles.workload(name), input_len, output_len)
 
 
 def _slo(text: str | None, default: str | None) -> str | None:

@@ -159,6 +159,8 @@ def chosen_level(result: BenchResult, allow_invalid: bool = False) -> Level:
 
 def load_of(level: Level) -> str:
     """The load of a level in words: ``16 users``, ``1 user``, ``2.5 requests/s``."""
+    if level.shape is not None:
+        return level.shape
     if level.concurrency is not None:
         return f"{level.concurrency} user{'' if level.concurrency == 1 else 's'}"
     rate = level.rate if level.rate is not None else level.achieved_rate

@@ -33,6 +33,8 @@ def load_of(level: Level) -> float:
 
 def label(level: Level) -> str:
     """``4 users`` or ``2.5 requests/s``."""
+    if level.shape:
+        return level.shape
     return amount(load_of(level), "concurrency" if level.concurrency is not None else "rate")
 
 

@@ -122,7 +122,7 @@ def _record(work: Run, number: int, load: LoadLevel, window: Window) -> None:
         work.stopped_early = _why_nothing_works(work, rows)
     if found["slo_met"] is not None and found["failed"] > work.spec.max_failed_share * found["requests"]:
         found["slo_met"] = False
-    asked = {prompt.id: prompt.asked_input_tokens for prompt in work.target.prompts}
+    asked = {p.id: p.asked_input_tokens for p in work.target.prompts if p.asked_input_tokens is not None}
     beside = _beside(work, rows, found)
     if beside and beside["server"] is not None and beside["server"].restarts:
         window = replace(window, restarted=True)

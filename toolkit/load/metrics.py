@@ -85,6 +85,8 @@ def figures(rows: Sequence[Row], load: LoadLevel, window: Window, slo: Slo | Non
     found = {
         "concurrency": load.concurrency,
         "rate": load.rate,
+        "shape": load.shape,
+        "breaks_at_rate": breaks_at(counted, load, slo),
         "duration_s": seconds,
         "requests": len(counted),
         "completed": len(done),
@@ -102,6 +104,30 @@ def figures(rows: Sequence[Row], load: LoadLevel, window: Window, slo: Slo | Non
         **_steady(rows, load),
     }
     return {**found, "output_tokens": _output(done), "input_tokens": _input(done)}
+
+
+RAMP_PARTS = 10
+
+
+def breaks_at(counted: Sequence[Row], load: LoadLevel, slo: Slo | None) -> float | None:
+    """Rate at which the first tenth of a ramp begins from which on no tenth met the service level; else None.
+
+    A request belongs to the tenth in which it was due; one that failed breaks its tenth.
+    """
+    if load.ramp is None or slo is None or load.duration_s is None or not counted:
+        return None
+    begin = min(row.scheduled_s for row in counted)
+    parts: list[list[Row]] = [[] for _ in range(RAMP_PARTS)]
+    for row in counted:
+        parts[min(RAMP_PARTS - 1, int((row.scheduled_s - begin) / load.duration_s * RAMP_PARTS))].append(row)
+    first = RAMP_PARTS
+    for i in reversed([i for i in range(RAMP_PARTS) if parts[i]]):
+        each = [values_of(row) for row in parts[i] if row.ok]
+        if len(each) == len(parts[i]) and slo.met({m: [v for values in each for v in values[m]] for m in METRICS}):
+            break
+        first = i
+    low, high = load.ramp
+    return None if first == RAMP_PARTS else low + (high - low) * first / RAMP_PARTS
 
 
 def _rates(prefix: str, rows: Sequence[Row], seconds: float) -> dict[str, float]:

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from toolkit.load.material import Planned
 from toolkit.load.prompts import NONCE_WORDS
 from toolkit.load.spec import PATHS, BenchSpec, LoadLevel
 
 PROMPTS = "prompts.jsonl"
+TRACE = "trace.jsonl"
 SLACK_S = 45.0
 """Beyond its plan a level may take this long to arm, cut and report before the load process counts as lost."""
 OPEN_DRAIN_S = 60.0
@@ -20,6 +22,11 @@ OPEN_DRAIN_S = 60.0
 def write_prompts(folder: Path, bodies: Iterable[dict[str, Any]]) -> None:
     """Write what `prompts.bodies` made where the load process reads it."""
     (folder / PROMPTS).write_text("\n".join(map(json.dumps, bodies)))
+
+
+def write_trace(folder: Path, trace: Iterable[Planned]) -> None:
+    """Write when to send what, one request a line."""
+    (folder / TRACE).write_text("\n".join(map(json.dumps, trace)))
 
 
 def child_spec(spec: BenchSpec, folder: Path, epoch_ns: int) -> dict[str, Any]:
@@ -36,6 +43,10 @@ def child_spec(spec: BenchSpec, folder: Path, epoch_ns: int) -> dict[str, Any]:
         "endpoint": spec.kind,
         "api_key_env": spec.api_key_env,
         "prompts": str(folder / PROMPTS),
+        "trace": str(folder / TRACE) if spec.trace else None,
+        "unique": spec.busts_caches,
+        "turns": spec.turns,
+        "think_s": spec.think_s,
         "nonce_words": NONCE_WORDS,
         "nonce_salt": random.SystemRandom().getrandbits(24),  # new each run: the last run's cache must not help
         "limits": spec.limits.model_dump(),
@@ -48,6 +59,8 @@ def order(spec: BenchSpec, number: int, load: LoadLevel) -> dict[str, Any]:
         "level": number,
         "users": spec.users(load),
         "rate": load.rate,
+        "ramp": load.ramp,
+        "replay": load.replay is not None,
         "arrival": spec.arrival,
         "seed": spec.seed + number,
         "warmup_s": spec.warmup_s,

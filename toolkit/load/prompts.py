@@ -11,17 +11,17 @@ helps beyond the shared part), its own text, an instruction to go on.
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
-from toolkit.errors import InputError, UnknownNameError
-from toolkit.types import Basis, EndpointKind, Lengths, Workload
+from toolkit.errors import UnknownNameError
+from toolkit.load.lengths import draw_lengths
+from toolkit.load.own_prompts import OwnPrompt
+from toolkit.types import Basis, EndpointKind, Workload
 
 _NOUNS = """
     time year people way day man thing woman life child world school state family student group country problem hand
@@ -34,6 +34,7 @@ NONCE_WORDS = tuple(_NOUNS.split())
 """Common English nouns: with a space before it each is one token of the usual tokenizers."""
 NONCE_LENGTH = 8
 GAP = "@@gap@@"
+TURNS = "@@turns@@"
 TAIL = "\n\nContinue this text at length."
 BANK = 64
 FIXED_BANK = 16
@@ -45,7 +46,6 @@ PROBE_UNITS = (40, 160, 1000)
 CLOSE_ENOUGH = 0.005
 LEARN_UNITS = 300
 """Counted units after which tokens per unit is taken from all counts rather than from the first two probes."""
-MAX_TOKENS = 1_000_000
 _UNIT = re.compile(r"[A-Za-z]+|\d|[^\w\s]+|_|\n[ \t]*|[^\W\d_]+")
 
 Count = Callable[[str], int | None]
@@ -58,8 +58,10 @@ class Prompt:
 
     id: int
     text: str
-    asked_input_tokens: int
+    asked_input_tokens: int | None
     asked_output_tokens: int
+    messages: Sequence[dict[str, Any]] | None = None
+    """The user's own; then the input length is not asked and ``text`` has no gap."""
 
 
 @dataclass(frozen=True)
@@ -128,19 +130,33 @@ def bank(
     count: Count,
     in_time: Callable[[], bool],
 ) -> list[Prompt]:
-    """The bank of prompts. Each is corrected by the target's own count while ``in_time()`` holds.
-
-    What the counts teach about tokens per unit serves the prompts after them.
-    """
+    """The bank of prompts of a workload's lengths; see `bank_of`."""
     fixed = workload.input_tokens.shape == workload.output_tokens.shape == "fixed"
     size = FIXED_BANK if fixed else BANK
     inputs = draw_lengths(workload.input_tokens, size, f"{seed}-input")
     outputs = draw_lengths(workload.output_tokens, size, f"{seed}-output")
+    lengths = list(zip(inputs, outputs, strict=True))
+    return bank_of(lengths, workload.shared_prefix_share, material, seed, calibration, count, in_time)
+
+
+def bank_of(
+    lengths: Sequence[tuple[int, int]],
+    shared_share: float,
+    material: Material,
+    seed: int,
+    calibration: Calibration,
+    count: Count,
+    in_time: Callable[[], bool],
+) -> list[Prompt]:
+    """A prompt for each pair of lengths. Each is corrected by the target's own count while ``in_time()`` holds.
+
+    What the counts teach about tokens per unit serves the prompts after them.
+    """
     prompts = []
     seen_tokens = seen_units = 0.0
-    for number, (given, made) in enumerate(zip(inputs, outputs, strict=True)):
+    for number, (given, made) in enumerate(lengths):
         units = calibration.units(given)
-        text = _text(material, workload.shared_prefix_share, units, seed, number)
+        text = _text(material, shared_share, units, seed, number)
         for _ in range(2):
             counted = count(text) if calibration.basis == "measured" and in_time() else None
             if counted is None:
@@ -149,11 +165,20 @@ def bank(
             if abs(counted - given) <= max(0.5, CLOSE_ENOUGH * given):
                 break
             units = max(1, units + round((given - counted) / calibration.per_unit))
-            text = _text(material, workload.shared_prefix_share, units, seed, number)
+            text = _text(material, shared_share, units, seed, number)
         if seen_units > LEARN_UNITS and seen_tokens > 0:
             calibration = replace(calibration, per_unit=seen_tokens / seen_units)
         prompts.append(Prompt(number, text, given, made))
     return prompts
+
+
+def own(prompts: Sequence[OwnPrompt], workload: Workload, seed: int) -> list[Prompt]:
+    """The user's own prompts as they are; answers as long as they say, else as the workload has them."""
+    outputs = draw_lengths(workload.output_tokens, BANK, f"{seed}-output")
+    return [
+        Prompt(i, prompt.text, None, prompt.max_tokens or outputs[i % BANK], prompt.messages)
+        for i, prompt in enumerate(prompts)
+    ]
 
 
 def _text(material: Material, shared_share: float, units: int, seed: int, number: int) -> str:
@@ -162,44 +187,62 @@ def _text(material: Material, shared_share: float, units: int, seed: int, number
     return compose(common, material.cut(max(1, units - shared), f"{seed}-{number}"))
 
 
-def draw_lengths(lengths: Lengths, n: int, seed: str) -> list[int]:
-    """``n`` token counts of a distribution, one from each of its n equal slices, in an order drawn from ``seed``.
-
-    Slices instead of free draws: the mean of a short run is then the distribution's own. ``mean`` and ``stdev`` are
-    those of the distribution before clamping.
-    """
-    values = [_quantile(lengths, (i + 0.5) / n) for i in range(n)]
-    random.Random(seed).shuffle(values)
-    most = lengths.max if lengths.max is not None else max(lengths.min, 1 << 20)
-    return [min(max(round(v), lengths.min), most) for v in values]
-
-
-def _quantile(lengths: Lengths, q: float) -> float:
-    mean, stdev = lengths.mean, lengths.stdev
-    if lengths.shape == "fixed" or (stdev == 0 and lengths.shape != "uniform"):
-        return mean
-    if lengths.shape == "uniform":
-        low, high = mean - 3**0.5 * stdev, mean + 3**0.5 * stdev
-        if stdev == 0 and lengths.max is not None:
-            low, high = lengths.min, lengths.max
-        return low + q * (high - low)
-    if lengths.shape == "normal":
-        return NormalDist(mean, stdev).inv_cdf(q)
-    # lognormal with that mean and standard deviation: sigma² = ln(1 + (s/m)²), mu = ln m − sigma²/2
-    variance = math.log(1 + (stdev / mean) ** 2)
-    return math.exp(NormalDist(math.log(mean) - variance / 2, math.sqrt(variance)).inv_cdf(q))
-
-
 def bodies(
-    prompts: Sequence[Prompt], model: str, extra: dict[str, Any], kind: EndpointKind = "chat"
+    prompts: Sequence[Prompt],
+    model: str,
+    extra: dict[str, Any],
+    kind: EndpointKind = "chat",
+    *,
+    unique: bool = True,
+    turns: int = 1,
 ) -> list[dict[str, Any]]:
-    """What the load processes need of each prompt: the JSON body before and after the gap, and its lengths."""
-    found = []
-    for prompt in prompts:
-        before, after = json.dumps(body(prompt.text, model, prompt.asked_output_tokens, extra, kind)).split(GAP)
-        asked = 0 if kind == "embeddings" else prompt.asked_output_tokens
-        found.append({"id": prompt.id, "before": before, "after": after, "asked_output_tokens": asked})
-    return found
+    """What the load processes need of each prompt: its JSON body in pieces, and its lengths.
+
+    The gap for the words that make it ``unique`` lies between ``before`` and ``after``, that for the ``turns`` of a
+    conversation between ``after`` and ``rest``, which holds the limit of the answer.
+    """
+    return [_pieces(prompt, model, extra, kind, unique=unique, turns=turns) for prompt in prompts]
+
+
+def _pieces(
+    prompt: Prompt, model: str, extra: dict[str, Any], kind: EndpointKind, *, unique: bool, turns: int
+) -> dict[str, Any]:
+    document = body(prompt.text, model, prompt.asked_output_tokens, extra, kind)
+    if kind == "chat":
+        messages = list(prompt.messages or document["messages"])
+        document["messages"] = [*(_with_gap(messages) if prompt.messages and unique else messages), TURNS]
+    elif prompt.messages and unique:
+        document["input" if kind == "embeddings" else "prompt"] = f"{GAP} {prompt.text}"
+    text = json.dumps(document)
+    first, mark, rest = text.rpartition(f', "{TURNS}"' if kind == "chat" else ', "max_tokens": ')
+    if not mark:  # an embedding has no limit
+        first, rest = text, ""
+    before, gap, after = first.partition(GAP)
+    record = {
+        "id": prompt.id,
+        "before": before,
+        "gap": bool(gap),
+        "after": after,
+        "rest": rest if kind == "chat" else mark + rest,
+        "asked_output_tokens": 0 if kind == "embeddings" else prompt.asked_output_tokens,
+    }
+    return {**record, "say": _last_words(prompt)} if turns > 1 else record
+
+
+def _with_gap(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Room for the nonce at the very beginning: a prefix cache compares from the first token."""
+    first = messages[0]
+    if not isinstance(first["content"], str):
+        return [{"role": "system", "content": GAP}, *messages]
+    return [{**first, "content": f"{GAP} {first['content']}"}, *messages[1:]]
+
+
+def _last_words(prompt: Prompt) -> str:
+    """What its user says, as a later turn of a conversation."""
+    if prompt.messages is None:
+        return " ".join(prompt.text.replace(GAP, " ").split())
+    said = [m["content"] for m in prompt.messages if m["role"] == "user" and isinstance(m["content"], str)]
+    return said[-1] if said else prompt.text
 
 
 def body(text: str, model: str, max_tokens: int, extra: dict[str, Any], kind: EndpointKind = "chat") -> dict[str, Any]:
@@ -221,14 +264,3 @@ def body(text: str, model: str, max_tokens: int, extra: dict[str, Any], kind: En
 def nonce(draw: random.Random) -> str:
     """Words for the gap of a probe."""
     return " ".join(draw.choices(NONCE_WORDS, k=NONCE_LENGTH))
-
-
-def with_lengths(workload: Workload, input_tokens: int | None, output_tokens: int | None) -> Workload:
-    """The same workload with fixed lengths where given."""
-    changes: dict[str, Any] = {}
-    for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
-        if tokens is not None:
-            if not 1 <= tokens <= MAX_TOKENS:
-                raise InputError(f"a length of {tokens} tokens is not between 1 and {MAX_TOKENS:,}")
-            changes[name] = Lengths(mean=tokens)
-    return workload.model_copy(update=changes)

@@ -62,6 +62,10 @@ class Row:
     finish_reason: str | None
     reply_id: str | None
     """The server's own id of its reply, to find it in the server's log."""
+    turn: int = 0
+    """Which turn of its conversation, from 0."""
+    conversation: int | None = None
+    """Which conversation, where there are any."""
 
     @property
     def ok(self) -> bool:

@@ -14,7 +14,7 @@ from toolkit.load.environment import environment
 from toolkit.load.files import open_folder, write_result
 from toolkit.load.level import Restarts, Run, run_level
 from toolkit.load.observer import Observer
-from toolkit.load.orders import child_spec, write_prompts
+from toolkit.load.orders import child_spec, write_prompts, write_trace
 from toolkit.load.progress import OnProgress, Progress
 from toolkit.load.prompts import bodies
 from toolkit.load.spec import BenchSpec, LoadLevel
@@ -65,7 +65,10 @@ def run(
 
 def _drive(work: Run, epoch_ns: int) -> str:
     """Run level after level; returns why there are no more."""
-    write_prompts(work.folder, bodies(work.target.prompts, work.target.model, work.target.extra, work.spec.kind))
+    spec, target = work.spec, work.target
+    pieces = bodies(target.prompts, target.model, target.extra, spec.kind, unique=spec.busts_caches, turns=spec.turns)
+    write_prompts(work.folder, pieces)
+    write_trace(work.folder, target.trace)
     try:
         with LoadProcess(work.folder, child_spec(work.spec, work.folder, epoch_ns), work.spec.processes) as child:
             began = time.monotonic()

@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from toolkit.errors import InputError
+from toolkit.load.lengths import Pair
+from toolkit.load.own_prompts import OwnPrompt
+from toolkit.load.trace import Trace
 from toolkit.types import EndpointKind, Frozen, Prediction, SelfCheck, Workload
 
 Arrival = Literal["constant", "poisson"]
@@ -93,6 +96,10 @@ class LoadLevel(Frozen):
             raise ValueError("a level has a concurrency or a rate")
         return self
 
+    ramp: tuple[float, float] | None = None
+    """Requests per second at the beginning and at the end; ``rate`` is their mean."""
+    replay: str | None = None
+    """A trace sent again, by its name and speed; ``rate`` is its mean."""
     duration_s: float | None = Field(default=None, gt=0, le=86_400)
     """Instead of the bench's own duration."""
 
@@ -101,7 +108,12 @@ class LoadLevel(Frozen):
         """``4 users`` or ``2.5 requests/s``."""
         if self.concurrency is not None:
             return f"{self.concurrency} user{'' if self.concurrency == 1 else 's'}"
-        return f"{self.rate:g} requests/s"
+        return self.shape or f"{self.rate:g} requests/s"
+
+    @property
+    def shape(self) -> str | None:
+        """The load in words where it is neither users nor one rate."""
+        return f"{self.ramp[0]:g} → {self.ramp[1]:g} requests/s" if self.ramp else self.replay
 
 
 class SearchPlan(Frozen):
@@ -168,6 +180,15 @@ class BenchSpec(Frozen):
     """Never through a proxy, whatever the environment says."""
     ignore_eos: bool | None = None
     prompt_cache: bool | None = None
+    own_prompts: tuple[OwnPrompt, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    """Input and output tokens to draw prompts from, instead of the workload's distributions."""
+    trace: Trace | None = None
+    unique: bool | None = None
+    """Whether each request begins differently, so that no cache helps. Default: yes, but not with own prompts."""
+    turns: int = Field(default=1, ge=1, le=100)
+    think_s: float = Field(default=0, ge=0, le=3600)
+    """Between an answer and what its user sends next."""
     limits: TimeLimits = TimeLimits()
     command: str = ""
     label: str | None = None
@@ -184,9 +205,16 @@ class BenchSpec(Frozen):
     def _some_load(self) -> BenchSpec:
         if bool(self.levels) == (self.search is not None):
             raise ValueError("a bench has levels or a search for them")
+        if self.turns > 1 and self.kind != "chat":
+            raise ValueError("only a chat has turns")
         if self.search is not None and self.search.mode == "find_max" and not self.slo:
             raise ValueError("a search for the greatest load needs a service level")
         return self
+
+    @property
+    def busts_caches(self) -> bool:
+        """Whether each request is made to begin differently."""
+        return not self.own_prompts if self.unique is None else self.unique
 
     def seconds(self, level: LoadLevel) -> float:
         """How long a level measures."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import EnvironmentFailedError, InputError
+from toolkit.load.lengths import MAX_TOKENS
+from toolkit.load.material import Planned, prompts_of, typical_tokens
 from toolkit.load.probe import Answer, Probe
-from toolkit.load.prompts import GAP, MAX_TOKENS, Calibration, Material, Prompt, bank, body, calibrate, nonce
+from toolkit.load.prompts import GAP, Calibration, Material, Prompt, body, calibrate, nonce
 from toolkit.load.spec import PATHS, BenchSpec
 from toolkit.paths import data_root
 from toolkit.types import EndpointKind
@@ -32,6 +34,8 @@ class Prepared:
     """What this engine takes beyond OpenAI's fields."""
     calibration: Calibration
     known_models: tuple[str, ...]
+    trace: list[Planned]
+    """What a replay sends; empty for every other load."""
 
 
 def prepare(spec: BenchSpec, key: str | None) -> Prepared:
@@ -51,12 +55,12 @@ def prepare(spec: BenchSpec, key: str | None) -> Prepared:
         engine = _engine(models, model, listing)
         extra = _extra(spec, engine.get("name"))
         counter = _Counter(probe, model, spec.seed, spec.kind)
-        calibration = calibrate(counter, material, spec.workload.input_tokens.mean)
+        calibration = calibrate(counter, material, typical_tokens(spec))
         until = time.monotonic() + CALIBRATE_S
-        prompts = bank(spec.workload, material, spec.seed, calibration, counter, lambda: time.monotonic() < until)
+        prompts, trace = prompts_of(spec, material, calibration, counter, lambda: time.monotonic() < until)
     finally:
         probe.close()
-    return Prepared(model, engine, prompts, extra, calibration, tuple(models))
+    return Prepared(model, engine, prompts, extra, calibration, tuple(models), trace)
 
 
 class _Counter:

@@ -149,7 +149,9 @@ def _falling(e: Evidence) -> str | None:
 
 
 def _trend(e: Evidence) -> tuple[str, float] | None:
-    rows = sorted(e.done, key=lambda row: row.scheduled_s)
+    if e.load.shape is not None:  # a load that changes by itself
+        return None
+    rows = sorted((row for row in e.done if row.turn == 0), key=lambda row: row.scheduled_s)
     half = len(rows) // 2
     for name, value in _TRENDS.items() if half >= HALF_ROWS else ():
         first = [v for row in rows[:half] if (v := value(row)) is not None]
@@ -232,7 +234,7 @@ def _counted(e: Evidence) -> str | None:
 
 
 def _input_length(e: Evidence) -> str | None:
-    rows = [row for row in e.done if row.input_tokens is not None and row.prompt_id in e.asked_input]
+    rows = [row for row in e.done if row.input_tokens is not None and row.turn == 0 and row.prompt_id in e.asked_input]
     asked = sum(e.asked_input[row.prompt_id] for row in rows)
     given = sum(row.input_tokens or 0 for row in rows)
     if not asked or abs(given / asked - 1) <= INPUT_SHARE:

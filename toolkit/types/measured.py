@@ -74,6 +74,10 @@ class Level(Frozen):
 
     concurrency: int | None = None
     rate: float | None = None
+    shape: str | None = None
+    """The load in words where it is neither users nor one rate: a ramp, a trace; ``rate`` is then the mean."""
+    breaks_at_rate: float | None = None
+    """Of a ramp: requests per second from which on the service level was missed to the end, to a tenth of the ramp."""
     duration_s: float
     requests: int
     completed: int

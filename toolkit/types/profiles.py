@@ -163,9 +163,12 @@ class ModelProfile(Sourced):
 
 
 class Lengths(Frozen):
-    """A distribution of token counts. ``fixed`` uses mean only; every draw is clamped to [min, max]."""
+    """A distribution of token counts. ``fixed`` uses mean only; every draw is clamped to [min, max].
 
-    shape: Literal["fixed", "uniform", "normal", "lognormal"] = "fixed"
+    ``listed`` describes lengths that came from a file or a trace; nothing can be drawn from it.
+    """
+
+    shape: Literal["fixed", "uniform", "normal", "lognormal", "listed"] = "fixed"
     mean: float = Field(gt=0)
     stdev: float = Field(default=0, ge=0)
     min: int = Field(default=1, ge=1)
