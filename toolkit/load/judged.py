@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolkit.types import Level
 
 _CLIENT = {"client_busy", "client_late"}
-_SPOILT = {"restarted", "went_away", "worker_lost"}
+_SPOILT = {"restarted"}
 _TOO_MUCH = {"rate", "left_running", "ended_early", "rising"}
 """Rules that say the server could not follow: sent late, not finished, given up, latency growing."""
 

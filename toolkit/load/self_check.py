@@ -111,7 +111,6 @@ def _spec(url: str, streams: Sequence[int]) -> BenchSpec:
         levels=tuple(LoadLevel(concurrency=n) for n in streams),
         duration_s=SECONDS,
         warmup_s=WARMUP_S,
-        direct=True,
     )
 
 

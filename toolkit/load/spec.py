@@ -176,8 +176,6 @@ class BenchSpec(Frozen):
     seed: int = Field(default=0, ge=0, lt=2**32)
     processes: int = Field(default=1, ge=1, le=64)
     api_key_env: str | None = None
-    direct: bool = False
-    """Never through a proxy, whatever the environment says."""
     ignore_eos: bool | None = None
     prompt_cache: bool | None = None
     own_prompts: tuple[OwnPrompt, ...] = ()
