@@ -175,7 +175,7 @@ def test_a_crash_of_the_engine_in_the_midst_is_an_ordinary_crash(world: World) -
     until(lambda: api.status("s").state == "ready" and api.status("s").pid != server.pid, 10)
     swapping.join(10)
     assert world.crashes() == ["signal:9"]
-    assert world.engines() == [api.status("s").pid]
+    until(lambda: world.engines() == [api.status("s").pid], 10)  # the swap may have begun anew on the new engine
     assert len(failures) <= 1
 
 
