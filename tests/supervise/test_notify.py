@@ -72,7 +72,7 @@ def test_a_message_arrives_as_it_was_said(manager: Manager) -> None:
 
 
 def test_a_change_that_finds_no_room_is_said_again(tmp_path: Path) -> None:
-    """The kernel queues a few datagrams (net.unix.max_dgram_qlen); a manager that is busy for a while loses none of it."""
+    """The kernel queues a few datagrams (net.unix.max_dgram_qlen); a busy manager loses none of it."""
     address = str(tmp_path / "busy.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as busy:
         busy.bind(address)

@@ -33,7 +33,7 @@ def shell(world: World) -> Shell:
 def manager(tmp_path: Path) -> Iterator[Manager]:
     listening = Manager(str(tmp_path / "notify.sock"))
     yield listening
-    listening.socket.close()
+    listening.close()
 
 
 def started_as_written(unit: dict[str, list[str]], manager: Manager, credentials: Path) -> subprocess.Popen[str]:

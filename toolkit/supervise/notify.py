@@ -43,6 +43,8 @@ class Notifier:
         self._watchdog_s = int(usec) / 1e6 if usec.isdigit() else 0.0
         self._due: Literal["start", "reload"] | None = "start"
         """What the service manager still waits for."""
+        self._unsaid: tuple[str, ...] = ()
+        """A change that the service manager had no room for; it goes with the next beat."""
 
     @classmethod
     def here(cls) -> Notifier:
@@ -57,21 +59,21 @@ class Notifier:
     def state(self, status: Deployment) -> None:
         """The state has changed. The first time ready, and the end of a reload, are told as such."""
         over = status.state == "ready" or (self._due == "reload" and status.state == "fatal")
-        told = ["READY=1", f"MAINPID={self._pid}"] if self._due and over else []
+        told = ("READY=1", f"MAINPID={self._pid}") if self._due and over else ()
         if over:
             self._due = None
-        self._send(*told, f"STATUS={words(status)}")
+        self._send(f"STATUS={words(status)}", change=told)
 
     def reloading(self) -> None:
         """The engine is being replaced because someone asked for it."""
         if self._due is None:
             self._due = "reload"
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send(change=("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"))
 
     def stopping(self) -> None:
         """Someone asked for a stop."""
         self._due = None
-        self._send("STOPPING=1")
+        self._send(change=("STOPPING=1",))
 
     async def beat(self, view: Callable[[], Deployment], healthy: Callable[[], bool]) -> None:
         """For ever: the state in words, and the pulse as long as the supervisor does its work."""
@@ -83,9 +85,11 @@ class Notifier:
             self._send(*lines)
             await asyncio.sleep(self.beat_s)
 
-    def _send(self, *lines: str) -> None:
-        if self._address:
-            send(self._address, *lines)
+    def _send(self, *lines: str, change: tuple[str, ...] = ()) -> None:
+        """Never waits. A full queue may lose words and beats, but no change: the last one is said again."""
+        self._unsaid = change or self._unsaid
+        if self._address and send(self._address, *self._unsaid, *lines):
+            self._unsaid = ()
 
 
 def words(status: Deployment) -> str:
