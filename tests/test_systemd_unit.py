@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,22 @@ def test_a_stop_has_time_to_drain(tmp_path: Path) -> None:
     assert found["Restart"] == ["always"]
     assert found["Type"] == ["notify"]
     assert found["OOMPolicy"] == ["continue"]
+
+
+def test_a_stop_of_its_own_lets_signals_go_to_the_whole_group(tmp_path: Path) -> None:
+    """ExecStop= is run to its end before systemd signals anything, see systemd.service(5)."""
+    found = settings(render(service(tmp_path, stop=("/bin/echo", "stop", "smol"))))
+    assert found["ExecStop"] == ["/bin/echo stop smol"]
+    assert found["KillMode"] == ["control-group"]
+
+
+def test_what_lies_in_tmp_stays_in_sight() -> None:
+    """PrivateTmp= gives the service another /tmp, in which none of it would be."""
+    plain = Service(name="a", words=("/opt/selfhost",), drain_s=1, term_grace_s=1, user="root")
+    assert "PrivateTmp=yes" in render(plain)
+    inside = "/tmp/x"  # noqa: S108 - nothing is made there
+    for changes in ({"words": (inside,)}, {"folder": f"/var{inside}"}, {"reads": (f"{inside}/model.gguf",)}):
+        assert "\nPrivateTmp=" not in render(replace(plain, **changes))
 
 
 def test_a_key_is_named_and_never_shown(tmp_path: Path) -> None:

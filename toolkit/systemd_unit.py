@@ -46,6 +46,10 @@ class Service:
     writable: tuple[str, ...] = ()
     reload: tuple[str, ...] = ()
     """The command that replaces the engine (`systemctl reload`); none when empty."""
+    stop: tuple[str, ...] = ()
+    """The command that drains and stops, and returns when all is gone. It lets signals go to the whole group."""
+    reads: tuple[str, ...] = ()
+    """Further files and folders that it must see, such as the model."""
     port: int | None = None
     """What it listens on; one below 1024 needs a capability."""
 
@@ -63,7 +67,7 @@ def render(service: Service) -> str:
     """
     if not service.words or not service.words[0].startswith("/"):
         raise InputError("a unit needs the absolute path of its program")
-    parts = [_unit(service), _command(service), _life(service), _surroundings(service)]
+    parts = [_unit(service), _command(service), _life(service) + _kill(service), _surroundings(service)]
     parts += [_hardening(service), _install(service)]
     return "\n".join("\n".join(part) + "\n" for part in parts)
 
@@ -89,6 +93,8 @@ def _command(service: Service) -> list[str]:
     ]
     if service.reload:
         lines.append(f"ExecReload={' '.join(quote(word) for word in service.reload)}")
+    if service.stop:
+        lines.append(f"ExecStop={' '.join(quote(word) for word in service.stop)}")
     if service.key_file:
         lines += [
             "# The key is read by systemd and shown to this service only; it is in no argument and no variable.",
@@ -110,12 +116,24 @@ def _life(service: Service) -> list[str]:
         f"TimeoutStartSec={BEAT_S * 2}",
         f"# Drain ({service.drain_s:g} s), grace ({service.term_grace_s:g} s), and {STOP_EXTRA_S} s to clean up.",
         f"TimeoutStopSec={stop_s}",
+        "# When the kernel kills the engine for memory, the supervisor starts it again; the service goes on.",
+        "OOMPolicy=continue",
+    ]
+
+
+def _kill(service: Service) -> list[str]:
+    """Who gets a signal. Only a stop command of its own makes `control-group` safe: it has drained before."""
+    if service.stop:
+        return [
+            "# ExecStop waits for open requests, ends the engine and waits for its memory; only what it leaves behind",
+            "# is signalled. After a crash of the supervisor itself the engine ends too, and the model is loaded anew.",
+            "KillMode=control-group",
+        ]
+    return [
         "# mixed: SIGTERM goes to the supervisor alone, which drains and then ends its engine; whatever is left is",
         "# killed. `control-group` would end the engine under its open requests; `process` could leave it behind",
         "# with the GPU's memory. The price: after a crash of the supervisor itself the model is loaded anew.",
         "KillMode=mixed",
-        "# When the kernel kills the engine for memory, the supervisor starts it again; the service goes on.",
-        "OOMPolicy=continue",
     ]
 
 
@@ -154,12 +172,22 @@ def _hardening(service: Service) -> list[str]:
     low = service.port is not None and 0 < service.port < 1024
     capability = "CAP_NET_BIND_SERVICE" if low else ""
     lines += [f"CapabilityBoundingSet={capability}", *([f"AmbientCapabilities={capability}"] if low else [])]
-    lines += ["PrivateTmp=yes", "ProtectSystem=strict", "ProtectHome=read-only"]
+    lines += _own_tmp(service)
+    lines += ["ProtectSystem=strict", "ProtectHome=read-only"]
     lines += [f"Protect{what}=yes" for what in ("ControlGroups", "KernelLogs", "KernelModules", "KernelTunables")]
     lines += ["ProtectHostname=yes", "RestrictNamespaces=yes"]
     paths = [_path(service.state)] if service.state else []
     paths += [f"-{_path(folder)}" for folder in service.writable]
     return [*lines, *([f"ReadWritePaths={' '.join(paths)}"] if paths else [])]
+
+
+def _own_tmp(service: Service) -> list[str]:
+    """A /tmp of its own, unless something that it needs lies in the machine's."""
+    words = (*service.words, service.folder or "", service.state or "", *service.reads)
+    needed = next((w for w in words if w.startswith(("/tmp/", "/var/tmp/"))), None)  # noqa: S108 - looked for, not used
+    if needed is None:
+        return ["PrivateTmp=yes"]
+    return [f"# No PrivateTmp: {_escaped(needed)} lies there. A reboot empties /tmp; put it elsewhere."]
 
 
 def _install(service: Service) -> list[str]:

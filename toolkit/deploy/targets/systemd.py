@@ -42,6 +42,8 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
         environment=dict(options.environment),
         key_file=key_file if options.key else None,
         port=PORT,
+        stop=(*options.program, "stop", name),
+        reads=tuple(w for w in (plan.model_path, *plan.argv) if w),
     )
     file = file_name(name)
     where = "/etc/systemd/system"
