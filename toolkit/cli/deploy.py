@@ -52,7 +52,8 @@ def deploy(
     place = out or Path(f"{name or document.served_name.replace('/', '-')}-{target}")
     folder.check(place)
     options = _options(place, name=name or "", replicas=replicas, spot=spot, key=key, gpu_type=gpu_type)
-    made = deploy(document, target, options, hub=_hub(document, hub), volume=_volume(volume), load_workers=load_workers)
+    source, claim = _hub(document, hub, target), _volume(volume)
+    made = deploy(document, target, options, hub=source, volume=claim, load_workers=load_workers)
     about = with_changes(made, folder.compared(place, made.files), written=not (dry_run or diff))
     files = made.files | {ABOUT: kept(made)}
     if about.written:
@@ -99,14 +100,15 @@ def _options(place: Path, **chosen: Any) -> Options:
     )
 
 
-def _hub(plan: LaunchPlan, given: str | None) -> Hub | None:
+def _hub(plan: LaunchPlan, given: str | None, target: str) -> Hub | None:
     """The hub id the user names. A quantization that was only imagined has no weights under the model's own id."""
     from toolkit.deploy.source import Hub
     from toolkit.errors import InputError
     from toolkit.models import hub
 
     if given is None:
-        _imagined(plan)
+        if target != "systemd":  # which starts the very file that the plan was made for
+            _imagined(plan)
         return None
     found = hub.parse(given)
     if found is None:

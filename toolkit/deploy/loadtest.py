@@ -119,18 +119,12 @@ def _job(intent: Intent, role: str, words: list[str], count: int) -> dict[str, A
         "resources": {"requests": {"cpu": "1", "memory": "512Mi"}},
         "volumeMounts": [{"name": "load", "mountPath": "/load"}],
     }
-    spread = {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": labels},
-    }
     spec = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "containers": [container],
-        "topologySpreadConstraints": [spread],
+        "topologySpreadConstraints": [pod.spread(labels)],
         "volumes": [{"name": "load", "configMap": {"name": f"{intent.name}-load"}}],
     }
     return {

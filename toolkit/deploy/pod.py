@@ -134,6 +134,16 @@ def tolerate(intent: Intent) -> list[dict[str, Any]]:
     return [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in keys]
 
 
+def spread(selector: dict[str, str]) -> dict[str, Any]:
+    """Over as many nodes as there are, and no further."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector},
+    }
+
+
 def volumes(intent: Intent, cache_claim: str) -> tuple[list[Any], list[Any]]:
     """The pod's volumes and where the container sees them."""
     found: list[Any] = []

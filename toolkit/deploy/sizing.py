@@ -30,6 +30,8 @@ PATIENCE = 2
 """A start may take this many times the expected time before it is called failed."""
 LEAST_START_S = 300
 """A start may take this long whatever was expected: a first download is slower than it should be."""
+PULL_S = 1800
+"""Assumed: a first start may take this much longer, since the image is pulled: up to ten gigabytes for vLLM."""
 SHM_GIB = 8
 """Assumed: shared memory for the ranks of one tensor-parallel engine; the usual 64 MiB of a container ends NCCL."""
 
@@ -51,6 +53,11 @@ class Resources:
     def start_limit_s(self) -> int:
         """How long a start may take before a manager gives up."""
         return max(LEAST_START_S, math.ceil(self.load_s * PATIENCE / 60) * 60)
+
+    @property
+    def first_start_s(self) -> int:
+        """How long the very first start may take, image and all."""
+        return self.start_limit_s + PULL_S
 
 
 def resources(plan: LaunchPlan, *, downloads: bool, threads: int | None) -> Resources:

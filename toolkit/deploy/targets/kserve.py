@@ -22,6 +22,11 @@ FIELDS = fields.CONTAINER | {
 LONGEST_NAME = 63 - len("-kserve-self-signed-certs")
 LABEL = "selfhost-deployment"
 """A label of our own on the pods: KServe's own differ by release."""
+DOWNLOADS = (
+    "KServe downloads the model into each new pod; a volume of the cluster that holds it is quicker.",
+    "A gated model: make a Secret with HF_TOKEN in it, and name it in the service account that the pods run under.",
+)
+"""Of KServe's storage initializer; see its documentation on Hugging Face."""
 VLLM_ONLY = "its LLMInferenceService starts vLLM"
 
 
@@ -44,11 +49,12 @@ def render(intent: Intent) -> Rendered:
         commands=DeployCommands(
             once=once_key(intent),
             up="kubectl apply -f llminferenceservice.yaml",
-            check=f"{ready} --timeout={intent.resources.start_limit_s}s",
+            check=f"{ready} --timeout={intent.resources.first_start_s}s",
             down="kubectl delete -f llminferenceservice.yaml",
         ),
         notes=(
             "KServe's release decides which vLLM runs: compare it with the release the plan was made for.",
+            *(DOWNLOADS if intent.source.downloads else ()),
             "The settings reach vLLM by VLLM_ADDITIONAL_ARGS, which KServe's start script reads; its log shows them.",
         ),
     )

@@ -42,7 +42,7 @@ def render(intent: Intent) -> Rendered:
         commands=DeployCommands(
             once=(*once_key(intent), *once_token(intent)),
             up="kubectl apply -k .",
-            check=f"kubectl rollout status deployment/{name} --timeout={intent.resources.start_limit_s}s",
+            check=f"kubectl rollout status deployment/{name} --timeout={intent.resources.first_start_s}s",
             down="kubectl delete -k .",
         ),
     )
@@ -68,7 +68,11 @@ def _deployment(intent: Intent) -> dict[str, Any]:
         "resources": pod.resources(intent),
         **pod.probes(intent),
         "lifecycle": noted(lifecycle, "The Service forgets the pod first; then the engine ends its open requests."),
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
     }
     if mounts:
         container["volumeMounts"] = mounts
@@ -81,6 +85,10 @@ def _deployment(intent: Intent) -> dict[str, Any]:
         "containers": [container],
         **pod.placement(intent),
     }
+    if intent.options.replicas > 1:
+        spec["topologySpreadConstraints"] = noted(
+            [pod.spread(pod.labels(intent))], "One node's end takes as few replicas with it as can be."
+        )
     if found:
         spec["volumes"] = found
     return {
@@ -91,7 +99,7 @@ def _deployment(intent: Intent) -> dict[str, Any]:
             "replicas": intent.options.replicas,
             "selector": {"matchLabels": pod.labels(intent)},
             "strategy": noted(_strategy(intent), "No GPU stands idle for a second copy, so the old one goes first."),
-            "progressDeadlineSeconds": intent.resources.start_limit_s + grace,
+            "progressDeadlineSeconds": intent.resources.first_start_s + grace,
             "template": {"metadata": {"labels": pod.labels(intent)}, "spec": spec},
         },
     }

@@ -47,7 +47,7 @@ def render(intent: Intent) -> Rendered:
             once=(*once_key(intent), *once_token(intent)),
             up=f"{install} --version {CHART} --values values.yaml",
             check=f"kubectl rollout status deployment/{RELEASE}-{intent.name}-deployment-vllm "
-            f"--timeout={intent.resources.start_limit_s}s",
+            f"--timeout={intent.resources.first_start_s}s",
             down=f"helm uninstall {RELEASE}",
         ),
         notes=(f"Open requests get {DRAIN_S} s when a pod stops: the chart leaves the pod's grace at 30 s.",),

@@ -11,8 +11,6 @@ from toolkit.types import DeployCommands
 
 FIELDS = fields.CONTAINER
 LONGEST_NAME = 50
-PULL_S = 1800
-"""A first start pulls the image: up to ten gigabytes for vLLM."""
 STOP_EXTRA_S = 20
 
 
@@ -87,6 +85,8 @@ def _outside(intent: Intent) -> list[str]:
         lines.append("# The key lies in Podman's own secret store; you put it there.")
         lines.append(f"Secret={intent.name}-api-key,type=env,target={intent.key_env}")
     if intent.source.downloads:
+        lines.append("# Only gated models need a token: make a secret of that name, and take the # away.")
+        lines.append(f"#Secret={intent.name}-hub-token,type=env,target=HF_TOKEN")
         lines.append(f"Volume={intent.name}-cache.volume:{CACHE}")
     if intent.source.volume:
         lines.append(f"Volume={intent.source.volume.claim}:{MODELS}:ro")
@@ -121,7 +121,7 @@ def _service(intent: Intent) -> list[str]:
         "Restart=always",
         "RestartSec=5",
         "# The image is pulled on the first start.",
-        f"TimeoutStartSec={intent.resources.start_limit_s + PULL_S}",
+        f"TimeoutStartSec={intent.resources.first_start_s}",
         f"TimeoutStopSec={intent.drain_s + 2 * STOP_EXTRA_S}",
         "",
         "[Install]",

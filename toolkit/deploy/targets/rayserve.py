@@ -56,7 +56,7 @@ def render(intent: Intent) -> Rendered:
         commands=DeployCommands(
             once=once_token(intent),
             up=f"kubectl apply {applied}",
-            check=f"kubectl wait --for=condition=Ready rayservice/{name} --timeout={intent.resources.start_limit_s}s",
+            check=f"kubectl wait --for=condition=Ready rayservice/{name} --timeout={intent.resources.first_start_s}s",
             down=f"kubectl delete {applied}",
         ),
         notes=(
@@ -72,10 +72,12 @@ def _check(intent: Intent) -> None:
             "rayserve cannot ask for an API key: Ray's OpenAI application has none",
             "leave the key out and put a gateway that asks for one before it, or use kubernetes.",
         )
-    if images.release(intent.plan) != images.RAY_VLLM:
+    found = images.release(intent.plan)
+    if found != images.RAY_VLLM:
         wanted = ".".join(map(str, images.RAY_VLLM))
+        planned = ".".join(map(str, found)) if found else "another"
         raise InputError(
-            f"rayserve's image holds vLLM {wanted}, and this plan was made for {images.release(intent.plan)}",
+            f"rayserve's image holds vLLM {wanted}, and this plan was made for {planned}",
             f"plan again for engine version {wanted}: memory differs by release.",
         )
 

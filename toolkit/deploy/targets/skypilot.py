@@ -57,7 +57,8 @@ def _task(intent: Intent) -> dict[str, Any]:
     environment = dict(sorted(intent.env.items()))
     environment["HF_HOME" if intent.engine == "vllm" else "LLAMA_CACHE"] = CACHE
     task["envs"] = environment
-    task["secrets"] = noted({KEY_ENV: ""}, "Given by `sky serve up --secret`; written in no file.")
+    secrets = {KEY_ENV: "", "HF_TOKEN": noted("", "Only gated models need it: one more `--secret HF_TOKEN`.")}
+    task["secrets"] = noted(secrets, "Given by `sky serve up --secret`; written in no file.")
     task["run"] = noted(_run(intent), "The launch plan's own settings.")
     return task
 
@@ -106,5 +107,6 @@ def _service(intent: Intent) -> dict[str, Any]:
 
 def _run(intent: Intent) -> str:
     words = shlex.join([*intent.entry, *intent.argv()])
-    lines = [f"mkdir -p {CACHE}", f'export {intent.key_env}="${KEY_ENV}"']
+    given = f': "${{{KEY_ENV}:?give it with --secret}}"'  # an empty one would let anybody in
+    lines = [f"mkdir -p {CACHE}", given, f'export {intent.key_env}="${KEY_ENV}"']
     return "\n".join([*lines, f"exec {words}"]) + "\n"
