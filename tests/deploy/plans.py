@@ -24,6 +24,7 @@ L4 = Device("L4", int(22.05 * GIB), "gpu", "logged")
 RAM = Device("CPU", 16 * GIB, "cpu", "given")
 COMMIT = "9c925d64d72725edaf899c6cb9c377fd0709d9c5"
 HOST_FOLDER = "/srv/models"
+SIDECAR = "registry.example.com/selfhost:0.1"
 GGUF = "bartowski/SmolLM2-135M-Instruct-GGUF"
 """Only its form matters: nothing is fetched."""
 
@@ -77,6 +78,12 @@ CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
     "vllm-spot-nokey": (vllm(), {"spot": True, "key": False}, {}),
     "vllm-awq-volume": (vllm(fmt="awq"), {}, {"volume": Volume("weights", "qwen3-8b-awq")}),
     "vllm-ray": (vllm(2, "0.26"), {"key": False, "replicas": 2}, {}),
+    "vllm-sidecar": (vllm(), {"sidecar": SIDECAR}, {}),
+    "llama-cpu-sidecar": (
+        llama(),
+        {"sidecar": SIDECAR, "replicas": 2},
+        {"hub": Hub(GGUF, COMMIT, "SmolLM2-135M-Instruct-Q4_1.gguf")},
+    ),
     "llama-cpu": (llama(), {}, {"hub": Hub(GGUF, COMMIT, "SmolLM2-135M-Instruct-Q4_1.gguf")}),
     "llama-gpu-hub": (llama_hub(), {}, {}),
     "llama-cpu-host": (llama(), {}, {}),
@@ -87,6 +94,9 @@ CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
 """Name → plan, options, where the model is."""
 
 REFUSED = {
+    **{("vllm-sidecar", t): "no place for a sidecar" for t in CONTAINERS if t != "kubernetes"},
+    **{("llama-cpu-sidecar", t): "no place for a sidecar" for t in ("skypilot",)},
+    **{("llama-cpu-sidecar", t): "one machine" for t in ("compose", "quadlet")},
     ("vllm-1gpu", "rayserve"): "API key",
     ("vllm-tp2-replicas", "rayserve"): "API key",
     ("vllm-awq-volume", "rayserve"): "API key",
@@ -103,7 +113,7 @@ REFUSED = {
     **{(c, t): "only a rented one is spot" for c in ("vllm-spot", "vllm-spot-nokey") for t in ("compose", "quadlet")},
     **{
         (f"llama-{c}", t): "cannot run llama.cpp"
-        for c in ("cpu", "cpu-host", "gpu", "gpu-key", "gpu-hub", "gpu-volume")
+        for c in ("cpu", "cpu-host", "cpu-sidecar", "gpu", "gpu-key", "gpu-hub", "gpu-volume")
         for t in ("kserve", "production-stack", "rayserve")
     },
 }

@@ -38,6 +38,9 @@ def deploy(
     load_workers: Annotated[
         int | None, typer.Option(help="compose, kubernetes: add a Locust load test of so many workers.")
     ] = None,
+    sidecar: Annotated[
+        str | None, typer.Option(help="kubernetes: an image that holds selfhost, to stand before the engine.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files, write nothing.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what would change, write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
@@ -51,7 +54,9 @@ def deploy(
     document = _plan(plan)
     place = out or Path(f"{name or document.served_name.replace('/', '-')}-{target}")
     folder.check(place)
-    options = _options(place, name=name or "", replicas=replicas, spot=spot, key=key, gpu_type=gpu_type)
+    options = _options(
+        place, name=name or "", replicas=replicas, spot=spot, key=key, gpu_type=gpu_type, sidecar=sidecar
+    )
     source, claim = _hub(document, hub, target), _volume(volume)
     made = deploy(document, target, options, hub=source, volume=claim, load_workers=load_workers)
     about = with_changes(made, folder.compared(place, made.files), written=not (dry_run or diff))

@@ -26,6 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stop": ("stop", "Stop a served model."),
     "restart": ("restart", "Restart a served model."),
     "deploy": ("deploy", "Write the files that run a launch plan elsewhere: systemd, containers, clusters, clouds."),
+    "sidecar": (
+        "sidecar",
+        "Stand before an engine that a cluster runs: queue, key, metrics, and a liveness that notices a hang.",
+    ),
     "bench": ("bench", "Load-test an endpoint and write the report."),
     "runs": ("runs", "List the benches that were run here, or show one."),
     "compare": ("compare", "Compare two benches: is one faster, or is it chance."),

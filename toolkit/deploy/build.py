@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from toolkit.deploy import fields, hardware, images, settings
+from toolkit.deploy import fields, hardware, images, settings, sidecar
 from toolkit.deploy.intent import HOST_ENV, Intent, Options
 from toolkit.deploy.sizing import Resources, resources
 from toolkit.deploy.source import Hub, Volume, locate
@@ -51,6 +51,9 @@ def intent(
         InputError: what the target cannot hold, and what to do instead.
     """
     engine = _engine(plan, target, vllm_only)
+    if options.sidecar:
+        sidecar.check(options.sidecar, target, key=options.key)
+        table = table | {"max_in_flight": fields.used("kept by the sidecar")}
     fields.check(plan, table, target)
     settings.check_words(plan)
     if plan.health_path is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, get_args
 
-from toolkit.deploy import build, fields, loadtest, names, readme
+from toolkit.deploy import build, fields, loadtest, names, readme, sidecar
 from toolkit.deploy.intent import KEY_ENV, Intent, Options
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import Hub, Source, Volume
@@ -90,6 +90,8 @@ def deploy(
     build.check_options(options, target, one_machine=found.one_machine if found else True)
     if found is None:
         _own_model(target, hub, volume, load_workers)
+        if options.sidecar:
+            sidecar.check(options.sidecar, target, key=options.key)
         return _folder(plan, target, options, systemd.render(plan, options), None)
     intent = build.intent(
         plan,

@@ -11,6 +11,8 @@ from toolkit.types import LaunchPlan
 
 PORT = 8000
 """Where the engine listens inside its container or pod, and where clients on the same machine find it."""
+ENGINE_PORT = 8001
+"""Where the engine listens when our own proxy stands before it on `PORT`."""
 KEY_ENV = "SELFHOST_API_KEY"
 """The variable clients put their key into; the files only ever name it."""
 ENGINE_KEY_ENV = {"vllm": "VLLM_API_KEY", "llama.cpp": "LLAMA_API_KEY"}
@@ -40,6 +42,8 @@ class Options:
     """Variables of this machine that a service needs to find what a shell finds."""
     locustfile: str = ""
     """Text of the file that a load test's workers run."""
+    sidecar: str | None = None
+    """An image that holds selfhost, to stand before the engine; nobody publishes one."""
     dashboard: str | None = None
     """Text of a Grafana dashboard of our own proxy's metrics, for targets that run it."""
 
@@ -77,6 +81,11 @@ class Intent:
         """The engine's own variable for its key."""
         return ENGINE_KEY_ENV[self.engine]
 
+    @property
+    def engine_port(self) -> int:
+        """Where the engine listens."""
+        return ENGINE_PORT if self.options.sidecar else PORT
+
     def argv(self, drain_s: int | None = None, *, model: bool = True) -> list[str]:
         """The engine's arguments as a container gets them; ``model`` False leaves out what a target says elsewhere.
 
@@ -89,9 +98,9 @@ class Intent:
             if not model:
                 return words
             revision = ["--revision", self.source.revision] if self.source.revision and self.source.hub else []
-            address = ["--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 - inside the container's own network
+            address = ["--host", "0.0.0.0", "--port", str(self.engine_port)]  # noqa: S104 - inside the container's own network
             return [self.source.words[0], *revision, *address, "--served-model-name", self.plan.served_name, *words]
-        address = ["--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 - as above
+        address = ["--host", "0.0.0.0", "--port", str(self.engine_port)]  # noqa: S104 - as above
         return [*self.source.words, *address, "--alias", self.plan.served_name, *words]
 
     def flag(self, name: str) -> str | None:

@@ -81,7 +81,7 @@ def probes(intent: Intent) -> dict[str, Any]:
     needs = intent.resources
     return {
         "startupProbe": noted(
-            probe(intent, "http", period=10, timeout=5, failures=needs.start_limit_s // 10),
+            probe(intent, engine_port(intent)["name"], period=10, timeout=5, failures=needs.start_limit_s // 10),
             f"Expected load {needs.load_s} s; the start may take {needs.start_limit_s} s before it is called failed.",
         ),
         "readinessProbe": noted(
@@ -193,6 +193,12 @@ def pod_monitor(intent: Intent, selector: dict[str, str], port: str = "http", pa
         "metadata": {"name": intent.name},
         "spec": {"selector": {"matchLabels": selector}, "podMetricsEndpoints": [endpoint]},
     }
+
+
+def engine_port(intent: Intent) -> dict[str, Any]:
+    """The engine's port, which is not the pod's where our own proxy has that one."""
+    name = "engine" if intent.options.sidecar else "http"
+    return {"name": name, "containerPort": intent.engine_port}
 
 
 def http_port() -> dict[str, Any]:

@@ -29,11 +29,11 @@ class Link:
     @classmethod
     def to(cls, run: EngineRun, slot: Path, signals: Signals) -> Link:
         """Connect to a run whose files lie in ``slot``."""
-        session = _session(run.address, force_close=False)
+        kept = session(run.address, force_close=False)
         base = f"http://127.0.0.1:{run.address}" if isinstance(run.address, int) else "http://engine"
         key = launch.read_key(slot)
-        target = Target(base, session, _session(run.address, force_close=True), key)
-        return cls(run, target, Probe(session, base, key, signals))
+        target = Target(base, kept, session(run.address, force_close=True), key)
+        return cls(run, target, Probe(kept, base, key, signals))
 
     async def close(self) -> None:
         """Cut what is open and give the descriptors back."""
@@ -42,8 +42,11 @@ class Link:
         await self.target.fresh.close()
 
 
-def _session(address: int | str, *, force_close: bool) -> aiohttp.ClientSession:
-    """Kept connections save half a millisecond a request; they are dropped before an engine would close them."""
+def session(address: int | str, *, force_close: bool) -> aiohttp.ClientSession:
+    """A client of an engine at a port or a Unix socket, whose every request names its whole URL.
+
+    Kept connections save half a millisecond a request; they are dropped before an engine would close them.
+    """
     keep = {"force_close": True} if force_close else {"keepalive_timeout": KEPT_S}
     connector: aiohttp.BaseConnector = (
         aiohttp.TCPConnector(limit=0, **keep)

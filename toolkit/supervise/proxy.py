@@ -96,6 +96,8 @@ class Proxy:
         self.quarantine = quarantine
         self.target: Target | None = None
         self.successes = 0
+        self.failing: str | None = None
+        """Why `/livez` says no; only ever set where somebody else restarts the engine."""
         self._keys = keys
         self._metrics = metrics
         self._view = view
@@ -119,7 +121,7 @@ class Proxy:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/livez":
-            return web.Response(text="ok\n")
+            return web.Response(text=f"{self.failing or 'ok'}\n", status=503 if self.failing else 200)
         if request.path == "/readyz":
             return self._readiness()
         if not self._keys.accept(request.headers.get("Authorization")):

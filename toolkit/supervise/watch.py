@@ -104,8 +104,8 @@ class Watch:
             late_s=max(late_s, now - begun - limit - TALK_S),
             alive=self._run.alive(),
             in_flight=self._target.in_flight,
-            queued_in_engine=_sum(series, self._signals.busy_gauges),
-            counters=_picked(series, self._signals.progress_counters),
+            queued_in_engine=summed(series, self._signals.busy_gauges),
+            counters=picked(series, self._signals.progress_counters),
             streamed_bytes=self._target.streamed_bytes,
             health=health,
             probe=asked,
@@ -132,11 +132,13 @@ class Watch:
         self._output = (now_s, total)
 
 
-def _sum(series: dict[str, float] | None, names: tuple[str, ...]) -> float | None:
+def summed(series: dict[str, float] | None, names: tuple[str, ...]) -> float | None:
+    """What is there of the named series, added up; None when none is."""
     found = [series[n] for n in names if n in series] if series else []
     return sum(found) if found else None
 
 
-def _picked(series: dict[str, float] | None, names: tuple[str, ...]) -> tuple[float, ...] | None:
+def picked(series: dict[str, float] | None, names: tuple[str, ...]) -> tuple[float, ...] | None:
+    """What is there of the named series; None when none is."""
     found = tuple(series[n] for n in names if n in series) if series else ()
     return found or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolkit.deploy import fields, monitoring, pod
+from toolkit.deploy import fields, monitoring, pod, sidecar
 from toolkit.deploy.intent import PORT, Intent
 from toolkit.deploy.rendered import Rendered, once_key, once_token
 from toolkit.deploy.text import header, noted, yaml
@@ -32,7 +32,7 @@ def render(intent: Intent) -> Rendered:
         {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources},
         top=header("What `kubectl apply -k .` applies."),
     )
-    files |= monitoring.files(intent, pod.pod_monitor(intent, pod.labels(intent)))
+    files |= monitoring.files(intent, _monitor(intent))
     name = intent.name
     return Rendered(
         files=files,
@@ -45,6 +45,7 @@ def render(intent: Intent) -> Rendered:
             check=f"kubectl rollout status deployment/{name} --timeout={intent.resources.first_start_s}s",
             down="kubectl delete -k .",
         ),
+        notes=(sidecar.note(intent),) if intent.options.sidecar else (),
     )
 
 
@@ -53,6 +54,16 @@ def _top(intent: Intent) -> str:
         f"{intent.plan.served_name} on {intent.engine}: {intent.where}.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
+
+
+def _monitor(intent: Intent) -> dict[str, Any]:
+    monitor = pod.pod_monitor(intent, pod.labels(intent), port=pod.engine_port(intent)["name"])
+    if intent.options.sidecar:
+        credentials = {"name": pod.key_secret(intent), "key": pod.KEY_ITEM}
+        own: dict[str, Any] = {"port": "http", "path": "/metrics", "interval": "15s"}
+        own["authorization"] = {"type": "Bearer", "credentials": credentials}
+        monitor["spec"]["podMetricsEndpoints"].append(noted(own, "The proxy's own: times, queue, stalls."))
+    return monitor
 
 
 def _deployment(intent: Intent) -> dict[str, Any]:
@@ -64,9 +75,9 @@ def _deployment(intent: Intent) -> dict[str, Any]:
         "command": list(intent.entry),
         "args": noted([word.replace("$(", "$$(") for word in intent.argv()], "The launch plan's own settings."),
         "env": pod.env(intent),
-        "ports": [pod.http_port()],
+        "ports": [pod.engine_port(intent)],
         "resources": pod.resources(intent),
-        **pod.probes(intent),
+        **(sidecar.engine_probes(intent) if intent.options.sidecar else pod.probes(intent)),
         "lifecycle": noted(lifecycle, "The Service forgets the pod first; then the engine ends its open requests."),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -82,6 +93,7 @@ def _deployment(intent: Intent) -> dict[str, Any]:
         "terminationGracePeriodSeconds": noted(grace, "preStop, the engine's drain, and its way out."),
         "automountServiceAccountToken": False,
         "enableServiceLinks": noted(False, "A Service called vllm would set VLLM_PORT, which vLLM reads."),
+        **({"initContainers": [sidecar.container(intent)]} if intent.options.sidecar else {}),
         "containers": [container],
         **pod.placement(intent),
     }
@@ -119,7 +131,7 @@ def _service(intent: Intent) -> dict[str, Any]:
         "spec": {
             "type": "ClusterIP",
             "selector": pod.labels(intent),
-            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+            "ports": [{"name": "http", "port": PORT, "targetPort": PORT if intent.options.sidecar else "http"}],
         },
     }
 
