@@ -15,7 +15,9 @@ from toolkit.deploy import hardware
 pytestmark = pytest.mark.deploy
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = Path(os.environ.get("SELFHOST_DEPLOY_VENV", ROOT / ".venv-deploy")) / "bin" / "python"
+PLACE = Path(os.environ.get("SELFHOST_DEPLOY_VENV", ROOT / ".venv-deploy"))
+PYTHON = PLACE / "bin" / "python"
+SCHEMAS = Path(__file__).parent / "schemas"
 
 SKY = """
 import json, sys, yaml
@@ -46,11 +48,24 @@ import json
 from ray.util.accelerators import accelerators
 print(json.dumps(sorted(v for k, v in vars(accelerators).items() if k.isupper() and isinstance(v, str))))
 """
+MONITOR = """
+import contextlib, io, json, sys
+sys.path.insert(0, sys.argv[1])
+import podmonitor
+out = io.StringIO()
+with contextlib.redirect_stdout(out):
+    podmonitor.main()
+print(json.dumps(json.loads(out.getvalue())))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    if not (PLACE / ".installed").is_file():
+        pytest.skip(f"SkyPilot and Ray are not installed in {PLACE}; `make test-deploy` does it where PyPI answers")
 
 
 def parsed(program: str, *words: str, home: Path) -> object:
-    if not PYTHON.is_file():
-        pytest.skip(f"{PYTHON.parent.parent} is not there; `make test-deploy` makes it")
     env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1", "RAY_SERVE_LOG": "0"}
     done = subprocess.run(
         [str(PYTHON), "-c", program, *words], env=env, capture_output=True, text=True, timeout=180, check=False
@@ -92,12 +107,16 @@ def test_rays_accelerator_types_are_rays(tmp_path: Path) -> None:
     assert {n.ray for n in hardware.GPUS.values() if n.ray} <= set(known)
 
 
+def test_the_podmonitors_schema_is_the_operators(tmp_path: Path) -> None:
+    """Made anew from the operator's own types: what lies in the repository is that, and nothing was added by hand."""
+    made_anew = parsed(MONITOR, str(SCHEMAS), home=tmp_path)
+    assert made_anew == json.loads((SCHEMAS / "podmonitor.json").read_text())
+
+
 def test_the_readmes_commands_are_skypilots(tmp_path: Path) -> None:
     """Every option of the three commands is in the help of its subcommand."""
     commands = made("vllm-spot", "skypilot").about
     sky = PYTHON.with_name("sky")
-    if not sky.is_file():
-        pytest.skip(f"{PYTHON.parent.parent} is not there; `make test-deploy` makes it")
     for line in (commands.commands.up, commands.commands.check, commands.commands.down, str(commands.endpoint)):
         words = line.split()
         assert words[:2] == ["sky", "serve"]

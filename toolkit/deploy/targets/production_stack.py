@@ -46,7 +46,8 @@ def render(intent: Intent) -> Rendered:
         commands=DeployCommands(
             once=(*once_key(intent), *once_token(intent)),
             up=f"{install} --version {CHART} --values values.yaml",
-            check=f"kubectl rollout status deployment/{RELEASE}-{intent.name}-deployment-vllm "
+            # Not `rollout status`, which gives up after the chart's own 1200 s.
+            check=f"kubectl wait --for=condition=Available deployment/{RELEASE}-{intent.name}-deployment-vllm "
             f"--timeout={intent.resources.first_start_s}s",
             down=f"helm uninstall {RELEASE}",
         ),
