@@ -81,6 +81,27 @@ def test_a_gpu_that_the_target_has_no_word_for(gpu: str, target: str, says: str)
         deploy(document, target, options(key=target != "rayserve"))
 
 
+@pytest.mark.parametrize("name", ["a b", "", "a: b", "-x", "x" * 64, "x\ny", "a/b"])
+@pytest.mark.parametrize("target", ["kubernetes", "skypilot", "rayserve", "compose"])
+def test_gpu_types_that_no_target_could_have(name: str, target: str) -> None:
+    with pytest.raises(InputError, match="is no name of a GPU type"):
+        deploy(vllm(version="0.26"), target, options(gpu_type=name, key=target != "rayserve"))
+
+
+@pytest.mark.parametrize("claim", ["a b", "Weights", "-a", "a_b", "a/b", "../a", "a" * 254])
+def test_volumes_that_are_no_claim(claim: str) -> None:
+    with pytest.raises(InputError, match="is no name of a claim"):
+        deploy(vllm(), "kubernetes", options(), volume=Volume(claim, "m"))
+
+
+def test_volumes_of_docker_have_names_of_their_own() -> None:
+    text = deploy(vllm(), "compose", options(), volume=Volume("My_weights", "m")).files["compose.yaml"]
+    assert "name: My_weights\n" in text
+    for claim in ("a b", "/srv", "../a"):
+        with pytest.raises(InputError, match="is no name of a volume"):
+            deploy(vllm(), "compose", options(), volume=Volume(claim, "m"))
+
+
 def test_more_gpus_than_a_machine_has() -> None:
     sixteen = vllm().memory
     assert sixteen
@@ -124,6 +145,10 @@ def test_a_release_without_an_image_is_not_replaced() -> None:
         {"env": {"MY_API_KEY": "secretsecret"}},
         {"argv": ("/usr/bin/vllm", "serve", "{model}", "--api-key", "secretsecret")},
         {"argv": ("/usr/bin/vllm", "serve", "{model}", "--api-key=secretsecret")},
+        {"env": {"PGPASSWORD": "secretsecret"}},
+        {"argv": ("/usr/bin/vllm", "serve", "{model}", "--x", "hf_secretsecret0123456789")},
+        {"argv": ("/usr/bin/vllm", "serve", "{model}", "--x", '{"k": "sk-secretsecret0123456789"}')},
+        {"env": {"PROXY": "http://me:secretsecret@proxy:3128"}},
     ],
 )
 def test_a_secret_in_a_plan_is_refused_and_not_repeated(target: str, changed: dict[str, Any]) -> None:

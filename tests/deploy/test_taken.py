@@ -83,3 +83,48 @@ def test_recommend_prices_the_hardware_of_it(folder: Path) -> None:
         "recommend", "qwen3-8b", "--gpu", "H100-SXM-80GB", "--users", "32", "--context", "8192", "--quants", "bf16"
     )
     assert found["options"][0] == next(o for o in by_hand["options"] if o["count"] == 1)
+
+
+WHOLE: dict[str, tuple[str, ...]] = {
+    "systemd": (),
+    "compose": (),
+    "quadlet": (),
+    "kubernetes": ("--replicas", "3"),
+    "kserve": ("--replicas", "3"),
+    "production-stack": ("--replicas", "3"),
+    "skypilot": ("--replicas", "3", "--spot"),
+    "rayserve": ("--replicas", "3", "--no-key"),
+}
+"""Target → what makes a folder of it out of a plan for one H100, with several replicas where it holds them."""
+
+
+@pytest.mark.parametrize("target", WHOLE)
+def test_every_targets_folder_is_priced_and_asked(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices are given, so the sums are the hand's: 1,000 tokens/s is 3.6 million an hour, so 3.60 $/h is $1.00."""
+    monkeypatch.delenv("SELFHOST_API_KEY", raising=False)
+    release = "0.26" if target == "rayserve" else "0.32"
+    words = ("qwen3-8b", "--gpu", "H100-SXM-80GB", "--engine-version", release, "--context", "8192", "--elsewhere")
+    plan = document("plan", *words)
+    if target == "systemd":
+        plan |= {"argv": ["/usr/bin/vllm", *plan["argv"][1:]]}
+    more = WHOLE[target]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    folder = tmp_path / "there"
+    done = selfhost("deploy", tmp_path / "plan.json", "--target", target, "--out", folder, *more)
+    assert done.returncode == 0, done.stderr
+    about = json.loads((folder / "deployment.json").read_text())
+    assert about["replicas"] == (3 if more else 1)
+
+    price = ("--spot-price", "3.60/h") if about["spot"] else ("--gpu-price", "3.60/h")
+    priced = document("cost", folder, "--goodput", "1000", *price, "--tokens-per-day", "10M")
+    assert priced["gpus"] == 1
+    assert priced["usage_usd_per_mtok"] == pytest.approx(1.0)
+    assert priced["replicas"] == about["replicas"]
+    assert priced["monthly_usd"]["total"] == pytest.approx(about["replicas"] * 3.60 * 730)
+    found = document("recommend", folder, "--gpu-price", "3.60/h")
+    assert {(o["gpu"], o["count"]) for o in found["options"]} == {("H100-SXM-80GB", 1)}
+    said = error_of("bench", folder, status=2 if about["key_env"] or about["base_url"] is None else 3)
+    if about["base_url"] is None:
+        assert str(about["endpoint"]) in said
+    else:
+        assert ("SELFHOST_API_KEY is not set" in said) == bool(about["key_env"])

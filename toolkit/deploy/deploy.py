@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, get_args
 
-from toolkit.deploy import build, fields, loadtest, names, readme, sidecar
+from toolkit.deploy import build, fields, hardware, loadtest, names, readme, sidecar
 from toolkit.deploy.intent import KEY_ENV, Intent, Options
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import Hub, Source, Volume
@@ -87,6 +87,7 @@ def deploy(
     longest = found.longest_name if found else systemd.LONGEST_NAME
     name = options.name or names.from_served(plan.served_name, longest)
     options = replace(options, name=names.check(name, longest, target))
+    hardware.check_given(options.gpu_type)
     build.check_options(options, target, one_machine=found.one_machine if found else True)
     if found is None:
         _own_model(target, hub, volume, load_workers)

@@ -7,6 +7,7 @@ driver's product name, spaces as ``-``); SkyPilot 0.14.1's names as its document
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from toolkit.errors import InputError, UnknownNameError
@@ -45,6 +46,22 @@ GPUS = {
     "RTX-4090": Names(("NVIDIA-GeForce-RTX-4090",), "RTX4090", None),
     "RTX-5090": Names(("NVIDIA-GeForce-RTX-5090",), "RTX5090", None),
 }
+
+
+GIVEN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+"""What a node label's value may be, which is the strictest of the three."""
+
+
+def check_given(name: str | None) -> None:
+    """A name of the user's own.
+
+    Raises:
+        InputError: no target could have a GPU of that name.
+    """
+    if name is not None and not GIVEN.fullmatch(name):
+        raise InputError(
+            f"{name!r} is no name of a GPU type", "letters, digits, '-', '_' and '.', at most 63: as a node label has."
+        )
 
 
 def most_per_node(gpu: str) -> int:

@@ -14,7 +14,11 @@ SAID_ELSEWHERE = {
     "llama-server": {"-m": 1, "--model": 1, "--host": 1, "--port": 1, "--alias": 1, "-a": 1},
 }
 """Options that a target sets from its own facts (address, model, name, revision, drain) → number of their values."""
-SECRET_NAME = re.compile(r"(^|_)(API_?)?(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+SECRET_VALUE = re.compile(
+    r"\bhf_[A-Za-z0-9]{16,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bAKIA[A-Z0-9]{16}\b|://[^/\s:@]+:[^/\s@]+@"
+)
+"""Tokens of the Hugging Face hub, OpenAI, GitHub and AWS by their own prefixes, and a password inside a URL."""
 SECRET_FLAGS = {"--api-key", "--hf-token", "-hft", "--token"}
 DRAIN_S = 120
 """How long open requests may take to end, as supervision's own default."""
@@ -35,6 +39,8 @@ def check_words(plan: LaunchPlan) -> None:
     for name in plan.env:
         if SECRET_NAME.search(name):
             raise InputError(f"the plan's environment sets {name}, which looks like a secret", "take it out.")
+    if any(SECRET_VALUE.search(text) for text in texts):
+        raise InputError("the plan holds a word that looks like a token or a password", "take it out.")
     for word in plan.argv:
         if word.split("=")[0] in SECRET_FLAGS:
             raise InputError(f"the plan gives {word.split('=')[0]} a value in plain text", "take it out.")

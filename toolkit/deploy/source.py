@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -13,6 +14,10 @@ MODELS = "/models"
 """Where a volume or a host's folder is mounted, read-only."""
 CACHE = "/cache"
 """Where downloads are kept across restarts."""
+CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+"""Names of Kubernetes' persistent volume claims (RFC 1123)."""
+OWN_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""Names of volumes in Docker and Podman."""
 HUB_URL = "https://huggingface.co"
 
 
@@ -64,6 +69,7 @@ def locate(plan: LaunchPlan, hub: Hub | None, volume: Volume | None, *, same_mac
     if hub and volume:
         raise InputError("a model comes from the hub or from a volume, not from both")
     if volume:
+        _check_claim(volume.claim, same_machine)
         return _volume(volume, gguf)
     if hub is None and same_machine and plan.model_path and plan.model_path.startswith("/"):
         return _host(plan.model_path, gguf)
@@ -104,6 +110,12 @@ def _from_hub(hub: Hub, gguf: bool) -> Source:
     url = f"{HUB_URL}/{hub.repo}/resolve/{hub.revision or 'main'}/{file}"
     words = ("--model-url", url, "--model", f"{CACHE}/{PurePosixPath(file).name}")
     return Source("hub", f"{hub.repo}:{file}", words, hub.revision, hub=hub)
+
+
+def _check_claim(claim: str, same_machine: bool) -> None:
+    if not (OWN_VOLUME if same_machine else CLAIM).fullmatch(claim):
+        what = "a volume" if same_machine else "a claim (small letters, digits, '-' and '.')"
+        raise InputError(f"{claim!r} is no name of {what}", "write it like weights:llama/model.gguf.")
 
 
 def _volume(volume: Volume, gguf: bool) -> Source:
