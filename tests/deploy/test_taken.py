@@ -100,7 +100,7 @@ WHOLE: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("target", WHOLE)
 def test_every_targets_folder_is_priced_and_asked(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prices are given, so the sums are the hand's: 1,000 tokens/s is 3.6 million an hour, so 3.60 $/h is $1.00."""
+    """Prices are given, so the sums are the hand's: 1,000 tokens/s is 3.6 million an hour, so 1.80 $/h is $0.50."""
     monkeypatch.delenv("SELFHOST_API_KEY", raising=False)
     release = "0.26" if target == "rayserve" else "0.32"
     words = ("qwen3-8b", "--gpu", "H100-SXM-80GB", "--engine-version", release, "--context", "8192", "--elsewhere")
@@ -115,13 +115,13 @@ def test_every_targets_folder_is_priced_and_asked(target: str, tmp_path: Path, m
     about = json.loads((folder / "deployment.json").read_text())
     assert about["replicas"] == (3 if more else 1)
 
-    price = ("--spot-price", "3.60/h") if about["spot"] else ("--gpu-price", "3.60/h")
+    price = ("--spot-price", "1.80/h") if about["spot"] else ("--gpu-price", "1.80/h")
     priced = document("cost", folder, "--goodput", "1000", *price, "--tokens-per-day", "10M")
     assert priced["gpus"] == 1
-    assert priced["usage_usd_per_mtok"] == pytest.approx(1.0)
+    assert priced["usage_usd_per_mtok"] == pytest.approx(0.5)
     assert priced["replicas"] == about["replicas"]
-    assert priced["monthly_usd"]["total"] == pytest.approx(about["replicas"] * 3.60 * 730)
-    found = document("recommend", folder, "--gpu-price", "3.60/h")
+    assert priced["monthly_usd"]["total"] == pytest.approx(about["replicas"] * 1.80 * 730)
+    found = document("recommend", folder, "--gpu-price", "1.80/h")
     assert {(o["gpu"], o["count"]) for o in found["options"]} == {("H100-SXM-80GB", 1)}
     said = error_of("bench", folder, status=2 if about["key_env"] or about["base_url"] is None else 3)
     if about["base_url"] is None:
