@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolkit.deploy import dashboard, fields
+from toolkit.deploy import dashboard, fields, monitoring
 from toolkit.deploy.intent import KEY_ENV, PORT, Intent
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import CACHE, MODELS
@@ -25,7 +25,8 @@ def render(intent: Intent) -> Rendered:
         f"{intent.plan.served_name} on {intent.engine}: {intent.where}. Docker Compose 2.24 or newer.",
         *(["GPUs need the NVIDIA Container Toolkit."] if needs.gpus else []),
     )
-    files = {"compose.yaml": yaml(_compose(intent), top=top), "prometheus.yml": _prometheus(intent)}
+    scraped = monitoring.scrape(intent.name, f"engine:{PORT}", "/run/secrets/api_key" if _guarded(intent) else None)
+    files = {"compose.yaml": yaml(_compose(intent), top=top), monitoring.SCRAPE: scraped}
     files |= _grafana(intent)
     wait = f"--wait --wait-timeout {needs.start_limit_s}"
     return Rendered(
@@ -161,14 +162,6 @@ def _grafana_service() -> dict[str, Any]:
 
 def _file(source: str, target: str) -> dict[str, Any]:
     return {"type": "bind", "source": source, "target": target, "read_only": True}
-
-
-def _prometheus(intent: Intent) -> str:
-    job: dict[str, Any] = {"job_name": intent.name, "static_configs": [{"targets": [f"engine:{PORT}"]}]}
-    if _guarded(intent):
-        job["authorization"] = {"credentials_file": "/run/secrets/api_key"}
-    document = {"global": {"scrape_interval": "15s"}, "scrape_configs": [job]}
-    return yaml(document, top=header("What Prometheus reads: the engine's own metrics."))
 
 
 def _grafana(intent: Intent) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.deploy import fields
+from toolkit.deploy import dashboard, fields, monitoring
 from toolkit.deploy.intent import KEY_ENV, PORT, Intent
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import CACHE, MODELS
@@ -22,6 +22,9 @@ def render(intent: Intent) -> Rendered:
     if intent.source.downloads:
         files[f"{name}-cache.volume"] = "# Keeps downloaded weights across restarts.\n[Volume]\n"
         copies.append(f"{name}-cache.volume")
+    guarded = intent.options.key and intent.engine == "llama.cpp"
+    scraped, told = monitoring.beside(name, PORT, guarded=guarded)
+    files |= {monitoring.SCRAPE: scraped, monitoring.DASHBOARD: dashboard.render(intent.engine, name)}
     place = "~/.config/containers/systemd"
     once = [f"mkdir -p {place}"]
     if intent.options.key:
@@ -42,6 +45,7 @@ def render(intent: Intent) -> Rendered:
         ),
         notes=(
             "`loginctl enable-linger` keeps it running when you log out.",
+            *told,
             *(["GPUs need a CDI file: `nvidia-ctk cdi generate`."] if intent.resources.gpus else []),
         ),
     )

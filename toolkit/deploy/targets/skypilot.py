@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from toolkit.deploy import fields, hardware
+from toolkit.deploy import dashboard, fields, hardware, monitoring
 from toolkit.deploy.intent import KEY_ENV, PORT, Intent
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import CACHE
@@ -35,7 +35,10 @@ def render(intent: Intent) -> Rendered:
         "GPUs are the memory plan's; cores, memory and disk are assumed lower bounds.",
     )
     return Rendered(
-        files={FILE: yaml(_task(intent), top=top)},
+        files={
+            FILE: yaml(_task(intent), top=top),
+            monitoring.DASHBOARD: dashboard.render(intent.engine, intent.name),
+        },
         image=intent.image,
         base_url=None,
         endpoint=f"sky serve status --endpoint {intent.name}",
@@ -47,6 +50,7 @@ def render(intent: Intent) -> Rendered:
         ),
         notes=(
             "SkyPilot gives a stopping replica no time to end its open requests beyond the engine's own.",
+            f"Metrics, for {monitoring.DASHBOARD}, are at /metrics there; of several replicas each look asks another.",
             "The address is plain HTTP and open to the internet: the key is what guards it.",
         ),
     )

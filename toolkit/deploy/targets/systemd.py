@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.deploy import fields
+from toolkit.deploy import fields, monitoring
 from toolkit.deploy.intent import PORT, Options
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.settings import DRAIN_S, PROGRAM_WORDS, check_words
@@ -53,8 +53,10 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
         f'export SELFHOST_API_KEY="$(sudo cat {key_file})"',
     )
     files = {file: unit(service), PLAN: plan.model_dump_json(by_alias=True, indent=1) + "\n"}
+    scraped, told = monitoring.beside(name, PORT, guarded=options.key, charts=options.dashboard is not None)
+    files[monitoring.SCRAPE] = scraped
     if options.dashboard:
-        files["dashboard.json"] = options.dashboard
+        files[monitoring.DASHBOARD] = options.dashboard
     return Rendered(
         files=files,
         base_url=f"http://127.0.0.1:{PORT}/v1",
@@ -67,6 +69,6 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
         notes=(
             f"The unit reads {PLAN} where it lies now: keep this folder, or write it again elsewhere.",
             f"Metrics are at http://127.0.0.1:{PORT}/metrics, the state at /livez and /readyz.",
-            *(["Import dashboard.json into Grafana to see them."] if options.dashboard else []),
+            *told,
         ),
     )
