@@ -6,6 +6,8 @@ from datetime import date
 import pytest
 
 from tests.test_cli_cost import selfhost  # noqa: F401 - a fixture
+from toolkit import profiles
+from toolkit.cost import api_prices
 
 
 def test_without_a_name_all_rents_and_the_usual_apis(selfhost):  # noqa: F811 - the fixture
@@ -78,3 +80,79 @@ def test_half_a_price_is_refused_with_its_file(selfhost, tmp_path):  # noqa: F81
     assert status == 2
     assert "mine.toml" in err
     assert "both" in err
+
+
+def test_two_sources_where_they_disagree(selfhost, tmp_path):  # noqa: F811
+    """Mistral Large: LiteLLM has 0.5/1.5 for it, the package 2/6, so four times as much."""
+    theirs = tmp_path / "litellm.json"
+    row = {"litellm_provider": "mistral", "mode": "chat"}
+    theirs.write_text(
+        json.dumps(
+            {
+                "mistral/mistral-large-latest": {**row, "input_cost_per_token": 5e-7, "output_cost_per_token": 1.5e-6},
+                "gpt-4o": {
+                    "litellm_provider": "openai",
+                    "input_cost_per_token": 2.5e-6,
+                    "output_cost_per_token": 1e-5,
+                },
+                "mistral/nobody-else-has-it": {**row, "input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6},
+            }
+        )
+    )
+    document = json.loads(selfhost("prices", "diff", theirs, "genai-prices", "--json")[1])
+    assert (document["kind"], document["schema_version"]) == ("price_diff", 1)
+    (row,) = document["rows"]
+    assert (row["a_input"], row["a_output"], row["b_input"], row["b_output"]) == (0.5, 1.5, 2, 6)
+    assert (row["ratio"], row["unit"]) == (4, "usd_per_mtok")
+    assert (document["same"], document["only_a"]) == (1, 1)
+    status, out, _ = selfhost("prices", "diff", theirs, "genai-prices", "mistral")
+    assert status == 0
+    assert "mistral-large-latest" in out
+    assert "1 priced differently, 0 alike, 1 only in" in out
+
+
+def test_two_files_of_rents(selfhost, tmp_path):  # noqa: F811
+    files = []
+    for name, usd in (("a", 1.2), ("b", 1.8)):
+        files.append(tmp_path / f"{name}.toml")
+        files[-1].write_text(
+            f'[[gpu_price]]\nprovider = "acme"\ngpu = "A10G"\nusd_per_hour = {usd}\nkind = "on_demand"\n'
+            'source = "my contract"\nchecked = 2026-11-01\n'
+        )
+    (row,) = json.loads(selfhost("prices", "diff", *files, "--json")[1])["rows"]
+    assert (row["a_input"], row["b_input"], row["unit"]) == (1.2, 1.8, "usd_per_hour")
+    assert row["ratio"] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "needs two sources"),
+        (["ours"], "needs two sources"),
+        (["ours", "ours"], "given twice"),
+        (["ours", "our"], "unknown price source 'our'"),
+        (["ours", "nowhere.toml"], "cannot read"),
+        (["ours", "genai-prices"], "give a file of prices"),
+    ],
+)
+def test_a_diff_that_cannot_be_made(selfhost, args, says):  # noqa: F811
+    status, out, err = selfhost("prices", "diff", *args)
+    assert (status, out) == (2, "")
+    assert says in err.lower()
+
+
+def test_announced_last_days_are_listed(selfhost):  # noqa: F811
+    """OpenAI's deprecations page: gpt-3.5-turbo until 2026-10-23, gpt-5 until 2026-12-11."""
+    for name, day in (("openai:gpt-3.5-turbo", "2026-10-23"), ("openai:gpt-5", "2026-12-11")):
+        status, out, _ = selfhost("prices", name)
+        assert status == 0
+        assert f"last day {day}" in out
+    apis = json.loads(selfhost("prices", "openai:gpt-5", "--json")[1])["apis"]
+    assert next(p for p in apis if p["model"] == "gpt-5")["retires"] == "2026-12-11"
+
+
+def test_every_announced_last_day_is_of_a_model_that_has_a_price():
+    known = set(api_prices.known_names())
+    records = profiles.api_retirements()
+    assert len(records) >= 40
+    assert [r.name for r in records.values() if r.name not in known] == []

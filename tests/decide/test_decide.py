@@ -211,6 +211,20 @@ def test_a_model_being_retired_is_reviewed_today():
     assert verdict(Money(Api("old", Decimal(1), "list", deprecated=True))).review_date == TODAY
 
 
+@pytest.mark.parametrize(
+    ("last_day", "review"),
+    [
+        (date(2026, 12, 1), date(2026, 12, 1)),  # before six months are over
+        (date(2030, 1, 1), date(2027, 5, 23)),  # long after
+        (date(2026, 10, 23), TODAY),  # past
+    ],
+)
+def test_the_review_is_no_later_than_the_last_day_of_a_model(last_day, review):
+    found = verdict(Money(Api("old", Decimal(1), "list", retires=last_day)))
+    assert found.review_date == review
+    assert any(f"its last day is {last_day}" in reason for reason in found.reasons)
+
+
 def test_the_review_is_six_months_on_whatever_the_month():
     assert decide(Answers(), date(2026, 8, 31)).review_date == date(2027, 2, 28)
 

@@ -230,7 +230,10 @@ def _bought(
     if price == "list":
         record = profiles.gpu(name) if name else None
         if record is None or record.purchase_usd is None:
-            raise InputError(f"no dated purchase price is known for {name or 'a device without a name'}", "Give it.")
+            raise InputError(
+                f"no dated purchase price is known for {name or 'a device without a name'}",
+                "Name a device that has one (`selfhost gpus` shows it), or give the price in dollars.",
+            )
         return machine_price.owned(record.purchase_usd, left, term, paid_hours, gpus)
     return machine_price.owned(parse_usd(price or ""), left, term, paid_hours, gpus)
 
@@ -294,7 +297,7 @@ def others_of(said: Sequence[str]) -> tuple[Other, ...]:
             )
         value = evaluate(usd)
         if not 0 <= value < 10**9:
-            raise InputError(f"{what} comes to ${value:,.4g}; it must be from 0 to a thousand million")
+            raise InputError(f"{what} comes to {value:,.2f} dollars; it must be from 0 to a thousand million")
         found.append(Other(what, value, "replica" if per == "replica" else "mtok" if per == "mtok" else "month"))
     return tuple(found)
 

@@ -141,7 +141,7 @@ def _money(own: CostReport | None, today: date) -> Money:
     from toolkit.decide.money import Api, Money
 
     found = [
-        (a.provider in CLOSED_PROVIDERS, Api(a.name, a.usd_per_mtok, a.price_date, a.deprecated))
+        (a.provider in CLOSED_PROVIDERS, Api(a.name, a.usd_per_mtok, a.price_date, a.deprecated, a.retires))
         for a in (own.alternatives if own else ())
     ]
     closed = [api for is_closed, api in found if is_closed]
@@ -164,4 +164,5 @@ def _listed(name: str, today: date) -> Api:
     from toolkit.decide.money import Api
 
     quote = sources.quote(name, (Request(),), today)
-    return Api(name, quote.usd_per_mtok(TYPICAL_INPUT_SHARE), quote.price.price_date, quote.price.deprecated)
+    price = quote.price
+    return Api(name, quote.usd_per_mtok(TYPICAL_INPUT_SHARE), price.price_date, price.deprecated, price.retires)

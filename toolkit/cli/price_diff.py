@@ -34,7 +34,7 @@ def compare(a: str, b: str, containing: str, today: date) -> PriceDiff:
     apis = diff(a, b, _holding(apis_a, containing), _holding(apis_b, containing))
     if not (rents.rows or rents.same or apis.rows or apis.same):
         about = f" about {containing!r}" if containing else ""
-        raise InputError(f"{a} and {b} price nothing in common{about}", "Names are compared as provider:model.")
+        raise InputError(f"{a} and {b} price nothing in common{about}", _nothing_in_common(a, b))
     return apis.model_copy(
         update={
             "rows": (*rents.rows, *apis.rows),
@@ -43,6 +43,12 @@ def compare(a: str, b: str, containing: str, today: date) -> PriceDiff:
             "only_b": rents.only_b + apis.only_b,
         }
     )
+
+
+def _nothing_in_common(a: str, b: str) -> str:
+    if {a, b} == {OURS, PACKAGE}:
+        return f"Ours has rents, and the hosts that {PACKAGE} lacks. Give a file of prices as one of the two."
+    return "Names are compared as provider:model."
 
 
 def _source(name: str, today: date) -> tuple[dict[str, Pair], dict[str, Pair]]:
@@ -115,6 +121,7 @@ def draw(found: PriceDiff) -> None:
         f"{len(found.rows):,} priced differently, {found.same:,} alike, {found.only_a:,} only in {found.a}, "
         f"{found.only_b:,} only in {found.b}.{left}"
     )
-    draw_rows(
-        ("", f">{found.a} in", ">out", f">{found.b} in", ">out", ">apart", "unit") if rows else ("",), rows, footer
-    )
+    if not rows:
+        print(footer)
+        return
+    draw_rows(("", f">{found.a} in", ">out", f">{found.b} in", ">out", ">apart", "unit"), rows, footer)

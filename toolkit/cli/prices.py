@@ -86,7 +86,7 @@ def _matching(name: str, today: date) -> tuple[list[GpuPriceAge], list[ApiPrice]
     """Rents of the device of that name or by that provider, and APIs whose provider:model holds it."""
     from toolkit import profiles
     from toolkit.cost import api_prices
-    from toolkit.cost.sources import priced_models
+    from toolkit.cost.sources import listed, priced_models
     from toolkit.errors import InputError, UnknownNameError, fold
 
     try:
@@ -94,7 +94,7 @@ def _matching(name: str, today: date) -> tuple[list[GpuPriceAge], list[ApiPrice]
     except InputError:  # no device, or several: whatever holds the text
         rents = [p for p in profiles.gpu_prices() if fold(name) in fold(p.gpu) or fold(name) == fold(p.provider)]
     short = [p for p in priced_models(today) if fold(name) in fold(p.name)]
-    apis = short + list(api_prices.listed(today, name))
+    apis = short + listed(today, name)
     if not rents and not apis:
         known = [*profiles.gpus(), *api_prices.provider_ids(), *api_prices.known_names()]
         raise UnknownNameError("price", name, known, "`selfhost prices` lists the rents and the usual APIs.")
@@ -135,7 +135,7 @@ def _draw_apis(apis: list[ApiPrice], name: str | None) -> None:
             price.name,
             usd(price.usd_per_mtok_input),
             usd(price.usd_per_mtok_output),
-            price.price_date + (", deprecated" if price.deprecated else ""),
+            _dated(price),
             "" if price.name == f"{price.provider}:{price.model}" else f"{price.provider}:{price.model}",
             price.note or "",
             price.source,
@@ -148,6 +148,18 @@ def _draw_apis(apis: list[ApiPrice], name: str | None) -> None:
         rows,
         f"{len(rows)} list prices, dollars per million tokens.{more}",
     )
+
+
+def _dated(price: ApiPrice) -> str:
+    """The price's date, its age where it is our own, and the model's last day where that was announced."""
+    told = [price.price_date]
+    if price.age_days is not None:
+        told.append(_age(price.age_days))
+    if price.deprecated:
+        told.append("deprecated")
+    if price.retires:
+        told.append(f"last day {price.retires}")
+    return ", ".join(told)
 
 
 def _age(days: int) -> str:

@@ -108,7 +108,7 @@ def _find(ref: str) -> tuple[Provider, ModelInfo]:
     if colon and head.lower() in by_id:
         return _in_provider(by_id[head.lower()], rest)
     if colon and "/" not in head:
-        raise UnknownNameError("API provider", head, by_id)
+        raise UnknownNameError("API provider", head, by_id, "`selfhost prices NAME` searches models and providers.")
     return _anywhere(ref)
 
 

@@ -14,6 +14,8 @@ from toolkit.cost.traffic import Request
 from toolkit.errors import DeclinedError, InputError
 from toolkit.types import Basis, BenchResult, Level
 
+SLOWEST, FASTEST = Decimal("0.001"), Decimal(100_000_000)
+"""Stated speeds outside are slips of the keyboard: no replica serves so little or so much."""
 TYPICAL_INPUT_SHARE = Decimal("0.75")
 """Three input tokens to one output token: the usual blend of price comparisons; an assumption."""
 
@@ -41,6 +43,10 @@ def assumed(tok_s: float, input_share: Decimal | None = None) -> Goodput:
     value = Decimal(str(tok_s))
     if not value.is_finite() or value <= 0:
         raise InputError(f"a goodput of {tok_s} tokens/s is not above zero", "Give what one replica serves.")
+    if not SLOWEST <= value <= FASTEST:
+        raise InputError(
+            f"a goodput of {tok_s:g} tokens/s is not from {SLOWEST} to {FASTEST:,}", "Give what one replica serves."
+        )
     share = TYPICAL_INPUT_SHARE if input_share is None else input_share
     return Goodput(
         value, "assumed", "stated by you, not measured", share, "assumed", request_of(Request().tokens, share)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 from toolkit.cost import formulas
 from toolkit.cost.api_prices import Quote
@@ -12,6 +13,7 @@ from toolkit.cost.breakeven import MAX_REPLICAS, break_even, search_limit
 from toolkit.cost.formulas import Hosting, Month
 from toolkit.cost.goodput import Goodput
 from toolkit.cost.machine_price import MachinePrice
+from toolkit.cost.notes import notes
 from toolkit.cost.scenario import Load, Power, Scenario, hosting_of
 from toolkit.cost.uncertainty import DRAWS, factors, simulate
 from toolkit.errors import DeclinedError, InputError
@@ -38,7 +40,7 @@ def cost_report(
         InputError: the volume needs more replicas than anyone should plan from one measurement.
     """
     scenario = scenario or Scenario()
-    load, power = scenario.load, scenario.power
+    load = scenario.load
     hosting = hosting_of(goodput, price, scenario)
     month = _month(hosting, load)
     alternatives = tuple(alternative(q, hosting, goodput.input_share, load.tokens_per_day) for q in quotes)
@@ -50,50 +52,88 @@ def cost_report(
         alternatives = tuple(
             a.model_copy(update={"p_self_host_cheaper": p}) for a, p in zip(alternatives, cheaper, strict=True)
         )
-    joules, joules_basis = _joules(goodput, power)
     return CostReport(
-        goodput_tok_s=float(goodput.tok_s),
-        goodput_basis=goodput.basis,
-        goodput_how=goodput.how,
-        gpus=price.gpus,
-        usd_per_gpu_hour=price.usd_per_gpu_hour,
-        price_basis=price.basis,
-        price_how=price.how,
-        hardware=price.hardware,
-        open_hours_per_month=float(hosting.open_hours),
-        paid_hours_per_month=float(hosting.paid_hours),
-        usage_usd_per_mtok=formulas.usage_usd_per_mtok(price.gpus, price.usd_per_gpu_hour, goodput.tok_s),
-        allocation_usd_per_mtok=month.allocation_usd_per_mtok if month else None,
-        utilisation=float(month.utilisation) if month else None,
-        replicas=month.replicas if month else None,
-        deployed_replicas=load.replicas,
-        tokens_per_day=load.tokens_per_day,
-        input_share=float(goodput.input_share),
-        input_share_basis=goodput.input_share_basis,
-        monthly_usd=_monthly(month) if month else None,
-        monthly_lines=bill(month, hosting, price, scenario) if month else (),
-        usd_per_mtok_input=split_usd_per_mtok[0] if split_usd_per_mtok else None,
-        usd_per_mtok_output=split_usd_per_mtok[1] if split_usd_per_mtok else None,
+        **_machine(goodput, price, hosting, split_usd_per_mtok),
+        **_load(load, hosting),
+        **_bill(month, hosting, price, scenario),
+        **_energy(goodput, scenario.power),
         alternatives=alternatives,
-        notes=tuple(_notes(goodput, price, scenario, hosting)),
-        model=goodput.model,
-        level=goodput.level,
-        peak_ratio=float(hosting.peak_over_mean),
-        peak_ratio_basis=load.peak_ratio_basis if hosting.peak_over_mean == load.peak_ratio else "computed",
-        spare=load.spare,
-        capacity_tokens_per_day=int(hosting.capacity_tokens_per_day),
-        fixed_usd_per_month=hosting.fixed_usd_per_month,
-        usd_per_replica_month=hosting.usd_per_replica_month,
-        other_usd_per_mtok=hosting.other_usd_per_mtok,
-        searched_up_to_tokens_per_day=search_limit(hosting),
-        joules_per_token=float(joules) if joules is not None else None,
-        joules_basis=joules_basis,
-        energy_usd_per_mtok=(
-            formulas.energy_usd_per_mtok(joules, power.usd_per_kwh, power.pue) if power and joules is not None else None
-        ),
+        notes=tuple(notes(goodput, price, scenario, hosting, alternatives)),
         currency=currency,
         uncertainty=sure,
     )
+
+
+Fields = dict[str, Any]
+"""Fields of a CostReport by name, validated by it."""
+
+
+def _machine(goodput: Goodput, price: MachinePrice, hosting: Hosting, split: tuple[Decimal, Decimal] | None) -> Fields:
+    """How fast a replica is, what its hardware costs, and the usage price that follows."""
+    return {
+        "goodput_tok_s": float(goodput.tok_s),
+        "goodput_basis": goodput.basis,
+        "goodput_how": goodput.how,
+        "model": goodput.model,
+        "level": goodput.level,
+        "input_share": float(goodput.input_share),
+        "input_share_basis": goodput.input_share_basis,
+        "gpus": price.gpus,
+        "usd_per_gpu_hour": price.usd_per_gpu_hour,
+        "price_basis": price.basis,
+        "price_how": price.how,
+        "hardware": price.hardware,
+        "open_hours_per_month": float(hosting.open_hours),
+        "paid_hours_per_month": float(hosting.paid_hours),
+        "usage_usd_per_mtok": formulas.usage_usd_per_mtok(price.gpus, price.usd_per_gpu_hour, goodput.tok_s),
+        "usd_per_mtok_input": split[0] if split else None,
+        "usd_per_mtok_output": split[1] if split else None,
+    }
+
+
+def _load(load: Load, hosting: Hosting) -> Fields:
+    """The volume and its peak, and the steps in which the cost grows with it."""
+    return {
+        "tokens_per_day": load.tokens_per_day,
+        "deployed_replicas": load.replicas,
+        "peak_ratio": float(hosting.peak_over_mean),
+        "peak_ratio_basis": load.peak_ratio_basis if hosting.peak_over_mean == load.peak_ratio else "computed",
+        "spare": load.spare,
+        "capacity_tokens_per_day": int(hosting.capacity_tokens_per_day),
+        "fixed_usd_per_month": hosting.fixed_usd_per_month,
+        "usd_per_replica_month": hosting.usd_per_replica_month,
+        "other_usd_per_mtok": hosting.other_usd_per_mtok,
+        "searched_up_to_tokens_per_day": search_limit(hosting),
+    }
+
+
+def _bill(month: Month | None, hosting: Hosting, price: MachinePrice, scenario: Scenario) -> Fields:
+    """The month at that volume; every part unknown without one."""
+    if month is None:
+        return dict.fromkeys(("allocation_usd_per_mtok", "utilisation", "replicas", "monthly_usd"))
+    return {
+        "allocation_usd_per_mtok": month.allocation_usd_per_mtok,
+        "utilisation": float(month.utilisation),
+        "replicas": month.replicas,
+        "monthly_usd": MonthlyUsd(
+            compute=month.compute_usd, people=month.people_usd, other=month.other_usd, total=month.total_usd
+        ),
+        "monthly_lines": bill(month, hosting, price, scenario),
+    }
+
+
+def _energy(goodput: Goodput, power: Power | None) -> Fields:
+    """Joules per token, and their price where there is a tariff."""
+    joules, basis = _joules(goodput, power)
+    return {
+        "joules_per_token": float(joules) if joules is not None else None,
+        "joules_basis": basis,
+        "energy_usd_per_mtok": (
+            formulas.energy_usd_per_mtok(joules, power.usd_per_kwh, power.pue)
+            if power is not None and joules is not None
+            else None
+        ),
+    }
 
 
 def _joules(goodput: Goodput, power: Power | None) -> tuple[Decimal | None, Basis | None]:
@@ -147,28 +187,3 @@ def _month(hosting: Hosting, load: Load) -> Month | None:
             f"It takes {needed:,} replicas at the stated peak.",
         )
     return month
-
-
-def _monthly(month: Month) -> MonthlyUsd:
-    return MonthlyUsd(compute=month.compute_usd, people=month.people_usd, other=month.other_usd, total=month.total_usd)
-
-
-def _notes(goodput: Goodput, price: MachinePrice, scenario: Scenario, hosting: Hosting) -> list[str]:
-    notes, load = list(goodput.notes), scenario.load
-    if scenario.people.usd_per_month + scenario.people.on_call_usd_per_month == 0:
-        notes.append("No people's time is counted: neither setting up nor upkeep.")
-    if price.hardware == "owned" and scenario.power is None:
-        notes.append("Own hardware without electricity: its power is unknown and not counted.")
-    if load.tokens_per_day is None:
-        notes.append("Without a volume only the usage price is known: what the machine could do when busy all day.")
-    elif load.replicas is not None and (short := formulas.replicas(hosting, load.tokens_per_day)) > load.replicas:
-        notes.append(
-            f"The peak needs {short:,} replicas and {load.replicas:,} are deployed: requests will wait, or be refused."
-        )
-    if hosting.peak_over_mean > load.peak_ratio:
-        notes.append(
-            f"All tokens come within {hosting.open_hours:,.4g} open hours of 730, so the peak is at least "
-            f"{hosting.peak_over_mean:.3g} times the mean."
-        )
-    notes.append("API prices are for other models: compare the quality of their answers too.")
-    return notes

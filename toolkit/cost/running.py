@@ -61,8 +61,8 @@ def checked(running: Running) -> Running:
         )
     if running.interruptions * running.lost_hours > running.open_hours:
         raise InputError(
-            f"{running.interruptions:,.4g} interruptions of {running.lost_hours * 60:,.4g} minutes are longer than the "
-            f"{running.open_hours:,.4g} hours it runs",
+            f"{float(running.interruptions):,g} interruptions of {running.lost_hours * 60:,.0f} minutes are longer "
+            f"than the {running.open_hours:,.4g} hours it runs",
         )
     return running
 

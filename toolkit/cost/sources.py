@@ -70,6 +70,11 @@ def priced_models(on: date) -> list[ApiPrice]:
     ]
 
 
+def listed(on: date, containing: str) -> list[ApiPrice]:
+    """The list price of every model of the package whose `provider:model` holds that text."""
+    return [with_retirement(price) for price in api_prices.listed(on, containing)]
+
+
 def with_retirement(price: ApiPrice) -> ApiPrice:
     """The same, with the day its provider switches it off where that was announced."""
     known = profiles.api_retirements().get(f"{price.provider}:{price.model}")

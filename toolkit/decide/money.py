@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from toolkit.types import CostReport, ServingOption
@@ -22,6 +23,8 @@ class Api:
     usd_per_mtok: Decimal
     price_date: str
     deprecated: bool = False
+    retires: date | None = None
+    """Its provider's last day for it, as far as announced."""
 
 
 @dataclass(frozen=True)

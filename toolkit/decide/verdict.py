@@ -9,7 +9,7 @@ from datetime import date
 from toolkit.decide import article
 from toolkit.decide.answers import Answers, Task, completed
 from toolkit.decide.gates import GATES, MAX_GAP, PLACES_BY_CLASS, SOFT, Gated, gap_of, gate
-from toolkit.decide.money import WORTH_IT_USD, Money, cheapest
+from toolkit.decide.money import WORTH_IT_USD, Api, Money, cheapest
 from toolkit.types import Licence, ServingOption, TaskVerdict, Verdict
 
 REVIEW_MONTHS = 6
@@ -99,13 +99,17 @@ def _reasons(
         usd = money.usd_per_month(survivor, answers.tokens_per_day or 1)
         if usd is not None:
             api = {"closed": money.closed, "hosted-open": money.hosted_open}.get(survivor)
-            by = f" ({api.name}, {api.price_date})" if api else " (cost report)"
+            by = f" ({api.name}, {api.price_date}{_last_day(api)})" if api else " (cost report)"
             reasons.append(f"{survivor}: ${usd:,.2f} a month at {answers.tokens_per_day:,} tokens a day{by}.")
         else:
             reasons.append(f"{survivor}: its cost is not known here; measure, and give a cost report.")
     if option != "closed" and licence is not None:
         reasons += _duties(licence)
     return reasons
+
+
+def _last_day(api: Api) -> str:
+    return f"; its last day is {api.retires}" if api.retires else ""
 
 
 def _why_chosen(choice: _Choice, answers: Answers, money: Money) -> str:
@@ -238,9 +242,13 @@ def _p_cheaper(money: Money, survivors: tuple[ServingOption, ...]) -> float | No
 
 
 def _review(today: date, money: Money) -> date:
-    """In six months; today where a model that was priced is already being retired."""
-    if any(api is not None and api.deprecated for api in (money.closed, money.hosted_open)):
-        return today
+    """In six months, or on the last day of a model that was priced; today where that day is past or not known."""
+    priced = [api for api in (money.closed, money.hosted_open) if api is not None]
+    last_days = [api.retires or today for api in priced if api.retires or api.deprecated]
+    return max(today, min((_half_a_year_on(today), *last_days)))
+
+
+def _half_a_year_on(today: date) -> date:
     years, month = divmod(today.month - 1 + REVIEW_MONTHS, 12)
     year = today.year + years
     return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))

@@ -147,7 +147,7 @@ def _price_of(a: Alternative) -> str:
     """Which price was taken, and its date."""
     which = "" if a.name in (a.matched_model, f"{a.provider}:{a.matched_model}") else f":{a.matched_model}"
     old = ", deprecated" if a.deprecated else ""
-    old += f", switched off on {a.retires}" if a.retires else ""
+    old += f", last day {a.retires}" if a.retires else ""
     return f"{a.provider}{which}, {a.price_date}{old}{f'; {a.note}' if a.note else ''}"
 
 
