@@ -50,6 +50,13 @@ def vllm(devices: int = 1, version: str = "0.32", fmt: str | None = None) -> Lau
 
 
 @cache
+def long() -> LaunchPlan:
+    """Four ranks, the model's whole context, an eight-bit cache."""
+    asked = {"context": 40960, "concurrency": 64, "kv_dtype": "fp8", "tp": 4, "engine_version": "0.32"}
+    return launch(plan(Ask(qwen(), (H100,) * 4, "vllm", **asked)))  # type: ignore[arg-type]
+
+
+@cache
 def llama(device: Device = RAM, context: int = 2048) -> LaunchPlan:
     layers = 31 if device.kind == "gpu" else None
     made = launch(plan(Ask(smol(), (device,), "llama.cpp", context=context, concurrency=2, gpu_layers=layers)))
@@ -74,6 +81,7 @@ def llama_hub() -> LaunchPlan:
 CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
     "vllm-1gpu": (vllm(), {}, {}),
     "vllm-tp2-replicas": (vllm(2), {"replicas": 3}, {}),
+    "vllm-tp4-long": (long(), {}, {}),
     "vllm-spot": (vllm(), {"spot": True}, {}),
     "vllm-spot-nokey": (vllm(), {"spot": True, "key": False}, {}),
     "vllm-awq-volume": (vllm(fmt="awq"), {}, {"volume": Volume("weights", "qwen3-8b-awq")}),
@@ -99,6 +107,7 @@ REFUSED = {
     **{("llama-cpu-sidecar", t): "one machine" for t in ("compose", "quadlet")},
     ("vllm-1gpu", "rayserve"): "API key",
     ("vllm-tp2-replicas", "rayserve"): "API key",
+    ("vllm-tp4-long", "rayserve"): "API key",
     ("vllm-awq-volume", "rayserve"): "API key",
     ("vllm-spot", "rayserve"): "API key",
     **{(case, "skypilot"): "without an API key" for case in ("vllm-spot-nokey", "vllm-ray", "llama-gpu")},

@@ -38,4 +38,4 @@ def once_token(intent: Intent) -> tuple[str, ...]:
     if not intent.source.downloads:
         return ()
     secret = f"kubectl create secret generic {pod.token_secret(intent)}"
-    return (f'printf %s "$HF_TOKEN" | {secret} --from-file={pod.TOKEN_ITEM}=/dev/stdin  # gated models only',)
+    return (f'# Gated models only: printf %s "$HF_TOKEN" | {secret} --from-file={pod.TOKEN_ITEM}=/dev/stdin',)

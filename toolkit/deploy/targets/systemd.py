@@ -15,6 +15,7 @@ FIELDS = fields.HOST
 LONGEST_NAME = 50
 TERM_GRACE_S = 10
 PLAN = "plan.json"
+AS_ROOT = ("It runs as root, who wrote it; a `User=` of its own that can read the model and this folder is better.",)
 
 
 def render(plan: LaunchPlan, options: Options) -> Rendered:
@@ -70,5 +71,6 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
             f"The unit reads {PLAN} where it lies now: keep this folder, or write it again elsewhere.",
             f"Metrics are at http://127.0.0.1:{PORT}/metrics, the state at /livez and /readyz.",
             *told,
+            *(AS_ROOT if options.user == "root" else ()),
         ),
     )
