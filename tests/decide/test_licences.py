@@ -63,3 +63,25 @@ def test_they_agree_with_the_model_profiles():
         found = profiles.licence_of(name)
         if model.licence is not None and found is not None:
             assert found.licence == model.licence, name
+
+
+def test_each_says_how_it_was_checked():
+    """Meta's licences of 3 to 4 were read in Meta's repositories; a record from memory may not pass as read."""
+    records = profiles.licences().values()
+    assert all(r.checked_how for r in records)
+    read = {r.name for r in records if r.checked_how == "text"}
+    assert {"llama-3", "llama-3.1", "llama-3.2", "llama-3.3", "llama-4"} <= read
+    assert all("LICENSE" in r.source for r in records if r.checked_how == "text")
+
+
+def test_clauses_as_the_licence_texts_have_them():
+    """Meta's texts: 700 million in the month before the release date; section 1.b.i and, for 3, 1.b.v."""
+    by = {record.name: record for record in profiles.licences().values()}
+    dates = {"3": "2024-04-18", "3.1": "2024-07-23", "3.2": "2024-09-25", "3.3": "2024-12-06", "4": "2025-04-05"}
+    for version, day in dates.items():
+        assert day in by[f"llama-{version}"].mau_counted
+    assert by["llama-3"].attribution.startswith("Built with Meta Llama 3")
+    assert by["llama-3"].name_prefix == "Llama 3"
+    assert by["llama-3.1"].attribution.startswith("Built with Llama")
+    # Tongyi Qianwen, sections 4 and 5.b: 100 million, and no output may improve another language model
+    assert (by["qwen2-72b"].mau_limit, by["qwen2-72b"].output_training) == (100_000_000, "not_allowed")

@@ -14,6 +14,14 @@ from toolkit.types import Licence, ServingOption, TaskVerdict, Verdict
 
 REVIEW_MONTHS = 6
 """Prices and models move within half a year."""
+CHECKED = {
+    "text": "its text read",
+    "quoted": "quoted from another page, its text not read",
+    "notes": "from this project's notes, its text not read",
+    "recalled": "from memory, its text not read",
+    None: "recorded",
+}
+"""How much a licence record is worth, in words."""
 VOLUMES = tuple(m * 10**k for k in range(5, 10) for m in (1, 2, 5))
 """Tokens per day at which the verdict is tried for a change: 100k to 5B."""
 
@@ -129,7 +137,8 @@ def _why_chosen(choice: _Choice, answers: Answers, money: Money) -> str:
 
 
 def _duties(licence: Licence) -> list[str]:
-    told = [f"Licence of {licence.name}: {licence.licence}, read {licence.checked} ({licence.source})."]
+    how = CHECKED[licence.checked_how]
+    told = [f"Licence of {licence.name}: {licence.licence}, {how} on {licence.checked} ({licence.source})."]
     if licence.attribution:
         told.append(f"It asks for: {licence.attribution}.")
     if licence.name_prefix:
