@@ -88,8 +88,9 @@ def test_what_lies_in_tmp_stays_in_sight() -> None:
     plain = Service(name="a", words=("/opt/selfhost",), drain_s=1, term_grace_s=1, user="root")
     assert "PrivateTmp=yes" in render(plain)
     inside = "/tmp/x"  # noqa: S108 - nothing is made there
-    for changes in ({"words": (inside,)}, {"folder": f"/var{inside}"}, {"reads": (f"{inside}/model.gguf",)}):
+    for changes in ({"words": (inside,)}, {"folder": f"/var{inside}"}, {"writable": (inside,)}):
         assert "\nPrivateTmp=" not in render(replace(plain, **changes))
+    assert "\nPrivateTmp=" not in render(replace(plain, reads=(f"{inside}/model.gguf",)))
 
 
 def test_a_key_is_named_and_never_shown(tmp_path: Path) -> None:

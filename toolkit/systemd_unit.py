@@ -145,6 +145,8 @@ def _surroundings(service: Service) -> list[str]:
     if service.state is None:
         lines += ["StateDirectory=selfhost", "StateDirectoryMode=0700", "CacheDirectory=selfhost"]
         lines += ["Environment=SELFHOST_HOME=%S/selfhost", "Environment=XDG_CACHE_HOME=%C/selfhost"]
+        lines += ["# Kernels that are compiled while it runs; their own place is a home that is read-only here."]
+        lines += ["Environment=TRITON_HOME=%C/selfhost", "Environment=CUDA_CACHE_PATH=%C/selfhost/nv"]
     else:
         environment["SELFHOST_HOME"] = service.state
     lines += [f"Environment={_assignment(key, value)}" for key, value in sorted(environment.items())]
@@ -183,7 +185,7 @@ def _hardening(service: Service) -> list[str]:
 
 def _own_tmp(service: Service) -> list[str]:
     """A /tmp of its own, unless something that it needs lies in the machine's."""
-    words = (*service.words, service.folder or "", service.state or "", *service.reads)
+    words = (*service.words, service.folder or "", service.state or "", *service.reads, *service.writable)
     needed = next((w for w in words if w.startswith(("/tmp/", "/var/tmp/"))), None)  # noqa: S108 - looked for, not used
     if needed is None:
         return ["PrivateTmp=yes"]

@@ -197,3 +197,19 @@ def test_a_plan_for_another_machine_from_start_to_folder(tmp_path: Path) -> None
     words = ("deploy", tmp_path / "q.json", "--target", "kubernetes", "--dry-run")
     assert "imagines qwen3-8b in awq" in error_of(*words)
     assert "- Qwen/Qwen3-8B-AWQ\n" in selfhost(*words, "--hub", "Qwen/Qwen3-8B-AWQ").stdout
+
+
+def test_a_service_finds_the_models_that_were_downloaded_here(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own cache lies elsewhere and its home is read-only, so it is told where they are, and may add to them."""
+    words = json.loads(plan.read_text())
+    plan.write_text(json.dumps(words | {"argv": ["/usr/bin/vllm", *words["argv"][1:]]}))
+    models = tmp_path / "models"
+    monkeypatch.setenv("HF_HOME", str(models))
+    command = ("deploy", plan, "--target", "systemd", "--out", tmp_path / "o", "--dry-run")
+    assert f"ReadWritePaths=-{models}\n" not in selfhost(*command).stdout
+    models.mkdir()
+    text = selfhost(*command).stdout
+    assert f"Environment=HF_HOME={models}\n" in text
+    assert f"ReadWritePaths=-{models}\n" in text

@@ -94,11 +94,16 @@ def _options(place: Path, **chosen: Any) -> Options:
 
     locustfile = data_root() / "deploy" / "locust" / "locustfile.py"
     dashboards = sorted((data_root() / "deploy" / "grafana").glob("*.json"))
+    environment = {k: os.environ[k] for k in (*KEPT_VARIABLES, *OWN_VARIABLES) if k in os.environ}
+    models = Path(environment.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    if models.is_dir():  # the service's own home of caches would not have what was downloaded here
+        environment["HF_HOME"] = str(models)
     return Options(
         **chosen,
         folder=str(place.expanduser().resolve()),
         program=program(),
-        environment=tuple((k, os.environ[k]) for k in (*KEPT_VARIABLES, *OWN_VARIABLES) if k in os.environ),
+        environment=tuple(environment.items()),
+        writable=(str(models),) if models.is_dir() else (),
         user=pwd.getpwuid(os.geteuid()).pw_name,
         locustfile=locustfile.read_text(encoding="utf-8") if locustfile.is_file() else "",
         dashboard=dashboards[0].read_text(encoding="utf-8") if dashboards else None,

@@ -40,6 +40,8 @@ class Options:
     """Account of a service on this machine."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables of this machine that a service needs to find what a shell finds."""
+    writable: tuple[str, ...] = ()
+    """Folders of this machine that a service's engine may write: where downloaded models lie."""
     locustfile: str = ""
     """Text of the file that a load test's workers run."""
     sidecar: str | None = None

@@ -41,6 +41,7 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
         user=options.user,
         folder=options.folder,
         environment=dict(options.environment),
+        writable=options.writable,
         key_file=key_file if options.key else None,
         port=PORT,
         stop=(*options.program, "stop", name),
