@@ -41,8 +41,11 @@ def added(rendered: Rendered, intent: Intent, target: str, workers: int) -> Rend
         how = "docker compose --file load/compose.yaml up --exit-code-from load-master"
     else:
         files = _kubernetes(intent, workers)
-        how = f"kubectl apply -k load && kubectl logs --follow job/{intent.name}-load-master"
-    note = f"Load from {workers} workers for {RUN_TIME}, to be read in the master's own table: `{how}`."
+        job = f"job/{intent.name}-load-master"
+        wait = f"kubectl wait --for=condition=Complete {job} --timeout=10m"
+        how = f"kubectl apply -k load && {wait} && kubectl logs {job}"
+    again = " Before the next one: `kubectl delete -k load`." if target == "kubernetes" else ""
+    note = f"Load from {workers} workers for {RUN_TIME}, to be read in the master's own table: `{how}`.{again}"
     return replace(
         rendered, files=rendered.files | {FILE: intent.options.locustfile} | files, notes=(*rendered.notes, note)
     )

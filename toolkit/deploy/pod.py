@@ -22,6 +22,8 @@ SPOT_LABELS = (
 """How Karpenter, GKE, EKS and AKS mark spot nodes; any one of them will do."""
 SPOT_TAINTS = ("cloud.google.com/gke-spot", "kubernetes.azure.com/scalesetpriority")
 """Spot nodes that keep other pods away."""
+OWN_LABEL = "selfhost-deployment"
+"""On pods that an operator makes: its own labels differ by release, or are on every pod of its kind."""
 KEY_ITEM = "api-key"
 TOKEN_ITEM = "token"  # noqa: S105 - the name of an item, not its content
 

@@ -20,8 +20,6 @@ FIELDS = fields.CONTAINER | {
     "engine_version": fields.irrelevant("KServe's release brings its own vLLM"),
 }
 LONGEST_NAME = 63 - len("-kserve-self-signed-certs")
-LABEL = "selfhost-deployment"
-"""A label of our own on the pods: KServe's own differ by release."""
 DOWNLOADS = (
     "KServe downloads the model into each new pod; a volume of the cluster that holds it is quicker.",
     "A gated model: make a Secret with HF_TOKEN in it, and name it in the service account that the pods run under.",
@@ -37,7 +35,7 @@ def render(intent: Intent) -> Rendered:
         f"{intent.plan.served_name}: {intent.where}. A KServe release with LLMInferenceService v1alpha2.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
-    monitor = pod.pod_monitor(intent, {LABEL: name})
+    monitor = pod.pod_monitor(intent, {pod.OWN_LABEL: name})
     endpoint = monitor["spec"]["podMetricsEndpoints"][0]
     endpoint |= {"scheme": "https", "tlsConfig": {"insecureSkipVerify": True}}
     files = {"llminferenceservice.yaml": yaml(_service(intent), top=top)} | monitoring.files(intent, monitor)
@@ -69,7 +67,7 @@ def _service(intent: Intent) -> dict[str, Any]:
             "model": {"uri": _uri(intent), "name": intent.plan.served_name},
             "replicas": intent.options.replicas,
             "parallelism": _parallelism(intent),
-            "labels": {LABEL: intent.name},
+            "labels": {pod.OWN_LABEL: intent.name},
             "router": noted(
                 {"scheduler": {}, "route": {}, "gateway": {}}, "KServe's own gateway, route and load-aware scheduler."
             ),

@@ -42,7 +42,7 @@ def render(intent: Intent) -> Rendered:
         f"{intent.plan.served_name}: {intent.where}. KubeRay 1.4 or newer; vLLM 0.26 comes with the image.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
-    monitor = pod.pod_monitor(intent, {"ray.io/is-ray-node": "yes"}, port="metrics")
+    monitor = pod.pod_monitor(intent, {pod.OWN_LABEL: name}, port="metrics")
     files = {"rayservice.yaml": yaml(_service(intent), top=top)}
     if intent.source.downloads:
         files["cache.yaml"] = yaml(pod.cache_claim(intent), top=header("Keeps downloaded weights across restarts."))
@@ -91,7 +91,7 @@ def _service(intent: Intent) -> dict[str, Any]:
             "serveConfigV2": noted(yaml(_application(intent)), "What Ray Serve runs; it reads this text as YAML."),
             "rayClusterConfig": {
                 "rayVersion": images.RAY_VERSION,
-                "headGroupSpec": _head(),
+                "headGroupSpec": _head(intent),
                 "workerGroupSpecs": [_workers(intent)],
             },
         },
@@ -133,7 +133,7 @@ def _engine_kwargs(intent: Intent) -> dict[str, Any]:
     return found
 
 
-def _head() -> dict[str, Any]:
+def _head(intent: Intent) -> dict[str, Any]:
     container = {
         "name": "ray-head",
         "image": images.RAY_LLM,
@@ -149,8 +149,13 @@ def _head() -> dict[str, Any]:
     start = {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"}  # noqa: S104 - the operator asks it
     return {
         "rayStartParams": noted(start, "The head only coordinates."),
-        "template": {"spec": {"containers": [container]}},
+        "template": {"metadata": _metadata(intent), "spec": {"containers": [container]}},
     }
+
+
+def _metadata(intent: Intent) -> dict[str, Any]:
+    """A label of our own: KubeRay's are on the pods of every Ray cluster."""
+    return {"labels": {pod.OWN_LABEL: intent.name}}
 
 
 def _workers(intent: Intent) -> dict[str, Any]:
@@ -181,5 +186,5 @@ def _workers(intent: Intent) -> dict[str, Any]:
         "minReplicas": replicas,
         "maxReplicas": replicas,
         "rayStartParams": {"num-gpus": str(intent.resources.gpus)},
-        "template": {"spec": spec},
+        "template": {"metadata": _metadata(intent), "spec": spec},
     }
