@@ -118,34 +118,81 @@ def test_nobody_to_ask():
     assert b"nobody to ask" in done.stderr
 
 
-def test_questions_on_a_terminal():
-    """A real terminal: Enter takes the default, a wrong answer is asked again."""
-    replies = ["", "secret", "health", "rag", "", "", "1", "20", "10M", "llama-3.3-70b"]
+def on_a_terminal(replies):
+    """Answer the questions on a real terminal that controls the child; returns (exit status, stdout, terminal).
+
+    The child leads a session of its own, so that Ctrl-C typed at the terminal reaches it as a signal.
+    """
     leader, follower = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "toolkit.cli.main", "decide", "--json"],
+        [sys.executable, "-c", AS_FOREGROUND, "decide", "--json"],
         stdin=follower,
         stdout=subprocess.PIPE,
         stderr=follower,
         env={**os.environ, "TERM": "dumb"},
+        start_new_session=True,
     )
     os.close(follower)
+    seen = b""
     try:
-        seen = b""
         for reply in replies:
             asked = len(seen)
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 60
             while not seen[asked:].rstrip().endswith(b":") and time.monotonic() < deadline:
                 if select.select([leader], [], [], 0.5)[0]:
                     seen += os.read(leader, 4096)
-            os.write(leader, reply.encode() + b"\n")
-        out, _ = child.communicate(timeout=30)
+            os.write(leader, reply)
+        out, _ = child.communicate(timeout=60)
+        while select.select([leader], [], [], 0)[0]:
+            try:
+                rest = os.read(leader, 4096)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            if not rest:
+                break
+            seen += rest
     finally:
         child.kill()
         os.close(leader)
+    return child.returncode, out.decode(), seen.decode()
+
+
+AS_FOREGROUND = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);from toolkit.cli.main import run; run()"
+
+
+def test_questions_on_a_terminal():
+    """A real terminal: Enter takes the default, a wrong answer is asked again."""
+    replies = ["", "secret", "health", "rag", "", "", "1", "20", "10M", "llama-3.3-70b", "", "DE"]
+    status, out, seen = on_a_terminal([reply.encode() + b"\n" for reply in replies])
+    assert out.startswith("{")  # nothing of the questions
     document = json.loads(out)
-    assert child.returncode == 0
-    assert b"data_class" in seen  # the wrong answer was explained
+    assert status == 0
+    assert "data_class" in seen  # the wrong answer was explained
     assert document["verdict"] == "dedicated"
     assert document["licence"]["name"] == "llama-3.3"
     assert document["assumed"] == {"quality_gap": "5 points, by the kind of task; not measured"}
+
+
+def test_enter_nine_times_is_the_defaults():
+    status, out, _ = on_a_terminal([b"\n"] * 9)
+    document = json.loads(out)
+    assert status == 0
+    assert document["verdict"] == "closed"  # a chat, nobody to run a server, and no measured quality
+    assert document["assumed"] == {"quality_gap": "15 points, by the kind of task; not measured"}
+
+
+def test_ctrl_c_at_a_question():
+    status, out, _ = on_a_terminal([b"\n", b"\x03"])
+    assert (status, out) == (130, "")
+
+
+def test_the_end_of_the_input_at_a_question():
+    status, out, seen = on_a_terminal([b"\n", b"\x04"])
+    assert (status, out) == (2, "")
+    assert "the input ended before the last question" in seen
+
+
+def test_five_wrong_answers_are_enough():
+    status, out, seen = on_a_terminal([b"n\n"] + [b"secret\n"] * 5)
+    assert (status, out) == (2, "")
+    assert "no usable answer" in seen

@@ -37,6 +37,13 @@ QUESTIONS: tuple[tuple[str, str, str], ...] = (
     ("model", "The open model you think of (empty: none yet)", ""),
 )  # fmt: skip
 """Key of the answer, the question, and what Enter means."""
+OF_A_MODEL: tuple[tuple[str, str, str], ...] = (
+    ("mau", "Monthly active users of all your products (empty: fewer than any licence's limit)", ""),
+    ("region", "Country where you are domiciled, like DE (empty: not said)", ""),
+)
+"""What a licence may depend on; asked once a model is named."""
+LONGEST = 1000
+"""Characters of an answer that are read."""
 
 
 @app.command()
@@ -84,6 +91,8 @@ def _asked() -> Answers:
     found: dict[str, Any] = {}
     for key, question, default in QUESTIONS:
         found |= _answer(key, question, default)
+    for key, question, default in OF_A_MODEL if "model" in found else ():
+        found |= _answer(key, question, default)
     return read_answers(found)
 
 
@@ -93,17 +102,29 @@ def _answer(key: str, question: str, default: str) -> dict[str, Any]:
     from toolkit.errors import InputError
 
     for _ in range(ATTEMPTS):
-        text = str(typer.prompt(question, default=default, err=True, show_default=bool(default))).strip()
+        text = _reply(question, default)
         if not text:
             return {}
         try:
-            value = {key: _value(text)}
+            value = {key: text if key in ("model", "region") else _value(text)}
             read_answers(value)
         except InputError as error:
             note(f"{error.message}{f'; {error.hint}' if error.hint else ''}")
         else:
             return value
     raise InputError(f"no usable answer to {question!r} in {ATTEMPTS} attempts")
+
+
+def _reply(question: str, default: str) -> str:
+    """What is typed, or the default; asked on stderr, for stdout is the document's."""
+    from toolkit.errors import InputError
+
+    print(f"{question}{f' [{default}]' if default else ''}: ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline(LONGEST)
+    if not line:
+        print(file=sys.stderr)
+        raise InputError("the input ended before the last question", "Enter takes the default of each.")
+    return line.strip() or default
 
 
 def _value(text: str) -> Any:
