@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.plans import COMMIT, GGUF, H100, RAM, made, options, qwen, smol, vllm
+from tests.deploy.plans import COMMIT, GGUF, H100, HELD, RAM, made, options, qwen, smol, vllm
 from tests.deploy.plans import launch as launched
 from toolkit.deploy import names
 from toolkit.deploy.deploy import CONTAINERS, FIELDS, Deployed, deploy
@@ -214,6 +214,13 @@ def test_sizes_are_those_of_the_hand() -> None:
     assert "memory: 24Gi" in files["deployment.yaml"]
     assert "storage: 20Gi" in files["cache.yaml"]
     assert "Expected load 459 s" in files["deployment.yaml"]
+
+
+@pytest.mark.parametrize("target", [t for c, t in HELD if c == "vllm-tp4-long"])
+def test_vllm_is_told_how_long_its_start_may_take(target: str) -> None:
+    """Its own limit is 600 s (`vllm/envs.py` of 0.32), less than a download and a load may take: here 960 s."""
+    text = "\n".join(made("vllm-tp4-long", target).files.values())
+    assert re.search(r"VLLM_ENGINE_READY_TIMEOUT_S\W+(value: )?\W*960\b", text)
 
 
 def test_a_gguf_file_of_the_hub_is_taken_at_its_commit() -> None:

@@ -12,6 +12,9 @@ from toolkit.errors import InputError
 from toolkit.types import LaunchPlan
 
 MAX_REPLICAS = 1000
+VLLM_PATIENCE = "VLLM_ENGINE_READY_TIMEOUT_S"
+VLLM_PATIENCE_S = 600
+"""Its default, `vllm/envs.py` of 0.32."""
 
 
 def check_options(options: Options, target: str, *, one_machine: bool) -> None:
@@ -70,12 +73,17 @@ def intent(
         entry=("vllm", "serve") if engine == "vllm" else (images.LLAMA_PROGRAM,),
         flags=flags,
         source=source,
-        env={k: v for k, v in plan.env.items() if k not in HOST_ENV},
+        env={k: v for k, v in plan.env.items() if k not in HOST_ENV} | patience(engine, needs),
         resources=needs,
         health_path=plan.health_path,
         drain_s=settings.DRAIN_S if settings.has_drain(plan) else 0,
         plan=plan,
     )
+
+
+def patience(engine: str, needs: Resources) -> dict[str, str]:
+    """What lets vLLM wait for its own engine as long as the probes do, which may load for longer than vLLM expects."""
+    return {VLLM_PATIENCE: str(max(VLLM_PATIENCE_S, needs.start_limit_s))} if engine == "vllm" else {}
 
 
 def _engine(plan: LaunchPlan, target: str, vllm_only: str | None) -> Literal["vllm", "llama.cpp"]:

@@ -104,7 +104,10 @@ def _template(intent: Intent) -> dict[str, Any]:
     if intent.options.key:
         reference = {"secretKeyRef": {"name": pod.key_secret(intent), "key": pod.KEY_ITEM}}
         env.append(noted({"name": intent.key_env, "valueFrom": reference}, "The key lies in a Secret that you make."))
-    env += [noted({"name": k, "value": v}, "From the launch plan.") for k, v in sorted(intent.env.items())]
+    env += [
+        noted({"name": k, "value": v}, "From the launch plan." if k in intent.plan.env else "For a long load.")
+        for k, v in sorted(intent.env.items())
+    ]
     needs = intent.resources
     https = {"path": intent.health_path, "port": PORT, "scheme": "HTTPS"}
     container: dict[str, Any] = {
