@@ -206,6 +206,9 @@ def test_out_without_a_bench_writes_a_page_of_cost(selfhost, tmp_path):
     assert status == 0, err
     assert {f.name for f in (tmp_path / "told").iterdir()} == {"cost.json", "cost.csv", "cost.html", "cost.md"}
     assert "self-hosting costs $1,014.70 a month" in (tmp_path / "told" / "cost.html").read_text()
+    table = (tmp_path / "told" / "cost.csv").read_bytes()
+    assert table.startswith(b"\xef\xbb\xbfoption,")  # the mark by which Excel knows UTF-8
+    assert "1 × $1.39/h × 730 h".encode() in table
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def _price_plot(cost: CostReport, curve: Sequence[tuple[float, float]], lo: floa
             plot.point_at((v, p), f"{words.tokens(v)} a day: {words.usd(p)} per million self-hosted")
     _crossings(plot, cost)
     if cost.tokens_per_day and lo <= cost.tokens_per_day <= hi:
-        plot.upright(cost.tokens_per_day, f"your {words.tokens(cost.tokens_per_day)}", "mine")
+        plot.upright(cost.tokens_per_day, f"your {words.tokens(cost.tokens_per_day)}", "mine", at_top=True)
     return plot.render(f"price-{'w' if wide else 'n'}", "wide" if wide else "narrow")
 
 

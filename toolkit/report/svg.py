@@ -187,13 +187,13 @@ class Plot:
         self.marks.append(f'<path class="rule {kind}" d="M{self.left} {y:.1f}H{end}"/>')
         self.text(self.left + 4, y - 5 if y > self.top + 16 else y + 14, label, f"label {kind}")
 
-    def upright(self, value: float, label: str, kind: str) -> None:
-        """A vertical line over the whole plot with its label beside its foot."""
+    def upright(self, value: float, label: str, kind: str, at_top: bool = False) -> None:
+        """A vertical line over the whole plot with its label beside its foot, or its top where lines lie low."""
         x = self.px(value)
         self.marks.append(f'<path class="rule {kind}" d="M{x:.1f} {self.top}V{self.height - self.bottom}"/>')
         near_end = x > self.width * 0.6
-        foot = self.height - self.bottom - 8
-        self.text(x + (-5 if near_end else 5), foot, label, f"label {'end ' if near_end else ''}{kind}")
+        y = self.top + 10 if at_top else self.height - self.bottom - 8
+        self.text(x + (-5 if near_end else 5), y, label, f"label {'end ' if near_end else ''}{kind}")
 
     def beside(self, labels: Sequence[tuple[float, str]], kind: str, apart: float = 16) -> None:
         """Labels of horizontal lines in the right margin, moved apart where they would touch."""
