@@ -55,6 +55,8 @@ check: $(VENV)/.dev ## format, lint, types, layers, fast tests
 deploy-parsers:
 	@PYTHON=$(PYTHON) bash tests/deploy/install.sh .venv-deploy || \
 	  echo "SkyPilot and Ray: cannot be installed here; the tests of their parsers will say so and be skipped"
+	@for tool in systemd-analyze ip unshare kubectl; do command -v $$tool >/dev/null || \
+	  echo "$$tool: not installed; the tests of deployed files that need it will say so and be skipped"; done
 
 test: $(VENV)/.dev install-llama browser deploy-parsers ## every test that can run here, faults once
 	@$(BIN)/ruff format --check .
