@@ -5,6 +5,7 @@ The example throughout: 1,000 tokens/s, $1.39/h, 10M tokens a day, which is 304.
 
 # ruff: noqa: F811 - the fixtures are arguments of the tests
 import json
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +156,35 @@ def test_the_last_day_of_a_model_is_told(selfhost):
     _, out, _ = selfhost(*STATED, "--compare", "gpt-3.5-turbo,gpt-4o")
     assert "last day 2026-10-23; the provider recommends gpt-5.6-terra" in out
     assert "gpt-3.5-turbo on 2026-10-23, gpt-4o on 2027-01-14" in out
+
+
+def test_the_migration_page(selfhost):
+    """Every figure of docs/migration.md's decision, from the command it gives.
+
+    8M a day are 243.33M a month. $0.4423 × 730 h = $322.88; 24 h ÷ 24 months and 4 h at $50 are $250. At 95 % input:
+    gpt-3.5-turbo 0.95 × 0.50 + 0.05 × 1.50 = $0.55, gpt-4o-mini 0.95 × 0.15 + 0.05 × 0.60 = $0.1725, DeepInfra $0.0205.
+    572.88 ÷ 0.55 ÷ 30.4167 = 34.24M; two replicas (895.76) ÷ 0.55 ÷ 30.4167 = 53.54M; one carries 43.2M.
+    """
+    page = (Path(__file__).parents[1] / "docs" / "migration.md").read_text()
+    command = page.split("selfhost cost ", 1)[1].split("```", 1)[0].replace("\\\n", " ")
+    found = report(selfhost, "cost", *command.split())
+    assert found["monthly_usd"]["total"] == pytest.approx(572.88, abs=0.005)
+    assert found["utilisation"] == pytest.approx(8 / 129.6)
+    month = {a["name"]: a["usd_per_month"] for a in found["alternatives"]}
+    assert month == pytest.approx(
+        {
+            "gpt-3.5-turbo": 133.83,
+            "gpt-4o-mini": 41.98,
+            "together:llama-3.1-8b": 43.80,
+            "deepinfra:llama-3.1-8b": 4.99,
+        },
+        abs=0.006,
+    )
+    wins = found["alternatives"][0]["self_host_wins_tokens_per_day"]
+    assert [[round(edge / 1e6, 1) if edge else None for edge in one] for one in wins[:1]] == [[34.2, 43.2]]
+    assert round(wins[1][0] / 1e6, 1) == 53.5
+    for figure in ("$572.88", "$133.83", "$41.98", "$43.80", "$4.99", "34.2M–43.2M", "53.5M"):
+        assert figure in page
 
 
 @pytest.mark.parametrize(
