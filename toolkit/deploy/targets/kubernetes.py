@@ -45,8 +45,15 @@ def render(intent: Intent) -> Rendered:
             check=f"kubectl rollout status deployment/{name} --timeout={intent.resources.first_start_s}s",
             down="kubectl delete -k .",
         ),
-        notes=(sidecar.note(intent),) if intent.options.sidecar else (),
+        notes=_notes(intent),
     )
+
+
+def _notes(intent: Intent) -> tuple[str, ...]:
+    pause = f"`kubectl scale deployment/{intent.name} --replicas=0` stops it and keeps them"
+    cache = f"Down deletes the downloaded weights too; {pause}."
+    own = [sidecar.note(intent)] if intent.options.sidecar else []
+    return (*own, *([cache] if intent.source.downloads else []))
 
 
 def _top(intent: Intent) -> str:

@@ -60,6 +60,7 @@ def render(intent: Intent) -> Rendered:
             down=f"kubectl delete {applied}",
         ),
         notes=(
+            *(["Down deletes the downloaded weights too."] if intent.source.downloads else []),
             "Ray renames vLLM's series; the dashboards that Ray generates show them.",
             "Ray's application asks for no key: whoever reaches the Service may use it. Keep it inside the cluster.",
         ),
