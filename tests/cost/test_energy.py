@@ -29,6 +29,12 @@ def test_half_a_minute_is_the_least():
     assert energy.measured(level_of(ROWS, 0, 1)) is None  # no GPU was read
 
 
+def test_a_processors_energy_says_what_is_in_it():
+    found = energy.measured(level(60.0, source="rapl", gpus=("package-0",)))
+    assert (found.watts, found.joules_per_token) == (300, 0.3)
+    assert found.how == "RAPL, over 60 s; processor packages only, with all that ran on the machine"
+
+
 def test_without_a_tariff_it_is_told_and_not_priced():
     speed = goodput.assumed(1000)
     unknown = cost_report(speed, machine_price.given(D(1)))

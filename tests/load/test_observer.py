@@ -171,7 +171,7 @@ def test_the_mock_has_no_page_but_a_cpu(mock: Mock, tmp_path: Path) -> None:
     assert level.server.source is None
     assert level.server.cpu_cores is not None
     assert 0 < level.server.cpu_cores < 1
-    assert level.energy is None
+    assert level.energy is None or level.energy.source == "rapl"  # where root may read a processor's counters
 
 
 @pytest.mark.slow
@@ -202,4 +202,5 @@ def test_without_nvml_it_is_said_once(mock: Mock, tmp_path: Path) -> None:
     words = ("--concurrency", "1,2", "--duration", "300ms", "--warmup", "0", "--input-len", "40", "--output-len", "8")
     found = document("bench", mock.url, *words, "--out", tmp_path)
     assert found["environment"]["client"]["gpu_energy"].startswith("not measured: ")
-    assert json.dumps(found).count("not measured: ") == 1
+    assert json.dumps(found).count(json.dumps(found["environment"]["client"]["gpu_energy"])) == 1
+    assert "cpu_energy" in found["environment"]["client"]  # the processor's counters were looked for instead

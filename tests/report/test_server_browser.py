@@ -30,7 +30,7 @@ def test_the_servers_panels_are_drawn_and_seen(width: int, browser, tmp_path: Pa
         " Math.max(...[...s.querySelectorAll('path.line')].map((p) => p.getTotalLength()))])"
     )
     assert [title for title, _ in shown] == [
-        "requests in the server over time", "KV cache used over time", "GPU power, W over time"
+        "requests in the server over time", "KV cache used over time", "power, W over time"
     ]  # fmt: skip
     assert all(length > 100 for _, length in shown)
     assert browser.execute_script(browsing.WIDER) == []

@@ -1,4 +1,4 @@
-"""What a bench tells about energy: joules by the GPUs' own counter, over at least half a minute."""
+"""What a bench tells about energy: joules by a counter of the GPUs, else of the processor, over half a minute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIN_S = 30
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean power of the GPUs of one replica under load, and joules per token of input + output."""
+    """Mean power of one replica's GPUs under load (without any: of its processor); joules per token, input + output."""
 
     watts: Decimal
     joules_per_token: float
@@ -21,10 +21,12 @@ class Measured:
 
 
 def measured(level: Level) -> Measured | None:
-    """The energy of a level; None where no GPU was read, or for too short a time: unknown, not zero."""
+    """The energy of a level; None where nothing was read, or for too short a time: unknown, not zero."""
     energy = level.energy
     if energy is None or energy.watts is None or energy.joules_per_token is None or level.duration_s < MIN_S:
         return None
     by = "its energy counter" if energy.how == "counter" else "the integral of its power"
     how = f"NVML, {by}, over {level.duration_s:.0f} s; GPUs only, without the rest of the server"
+    if energy.source == "rapl":
+        how = f"RAPL, over {level.duration_s:.0f} s; processor packages only, with all that ran on the machine"
     return Measured(Decimal(str(energy.watts.mean)), energy.joules_per_token, how)

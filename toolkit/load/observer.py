@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import psutil
 
 from toolkit.load import scrape
 from toolkit.load.power import Meter, Power
+from toolkit.load.rapl import Rapl
 from toolkit.load.scrape import Reading
 from toolkit.load.server_cpu import ServerCpu
 from toolkit.load.spec import Endpoint
@@ -66,6 +67,7 @@ class Observer:
         local = endpoint.host in ("localhost", "127.0.0.1", "::1")
         self._cpu = ServerCpu(endpoint.port, pid) if local else None
         self._meter = Meter() if local else None
+        self._rapl = Rapl() if self._meter is not None and self._meter.why_not is not None else None
         self._misses = 0
         self._worked = False
         self._looks: list[Look] = []
@@ -97,12 +99,18 @@ class Observer:
             said["gpu_energy"] = f"not measured: {self._meter.why_not}"
         else:
             said["gpu_energy"] = f"of {', '.join(self._meter.names)}"
+        if self._rapl is not None:
+            said["cpu_energy"] = (
+                f"not measured: {self._rapl.why_not}" if self._rapl.why_not else f"of {', '.join(self._rapl.names)}"
+            )
         return said
 
     def level(self, begin_s: float, end_s: float, tokens: int, output_tokens: int) -> dict[str, Any]:
         """The fields ``server`` and ``energy`` of `types.Level` for that stretch of time."""
         looks = self._until(end_s)
-        used = energy(looks, begin_s, end_s, tokens, output_tokens, self._meter.names if self._meter else ())
+        meter = self._rapl or self._meter
+        source: Literal["nvml", "rapl"] = "nvml" if self._rapl is None else "rapl"
+        used = energy(looks, begin_s, end_s, tokens, output_tokens, meter.names if meter else (), source)
         return {"server": server_side(looks, begin_s, end_s), "energy": used}
 
     def write(self, out: Path) -> None:
@@ -130,12 +138,13 @@ class Observer:
     def _look(self) -> None:
         page = self._scrape()
         cpu = self._cpu.seconds() if self._cpu else None
+        meter = self._rapl or self._meter
         look = Look(
             at_s=(perf_counter_ns() - self._epoch_ns) / 1e9,
             server=page,
             cpu_s=cpu,
             machine_busy=psutil.cpu_percent() / 100 if self._cpu else None,
-            power=self._meter.read() if self._meter else None,
+            power=meter.read() if meter else None,
         )
         self._looks.append(look)
 
@@ -183,9 +192,15 @@ def server_side(looks: Sequence[Look], begin_s: float, end_s: float) -> ServerSi
 
 
 def energy(
-    looks: Sequence[Look], begin_s: float, end_s: float, tokens: int, output_tokens: int, gpus: Sequence[str]
+    looks: Sequence[Look],
+    begin_s: float,
+    end_s: float,
+    tokens: int,
+    output_tokens: int,
+    gpus: Sequence[str],
+    source: Literal["nvml", "rapl"] = "nvml",
 ) -> Energy | None:
-    """Joules between two moments: by the cards' own counters, else the integral of their power. Pure."""
+    """Joules between two moments: by the devices' own counters, else the integral of their power. Pure."""
     seen = [(look.at_s, look.power) for look in looks if look.power]
     inside = [power for at, power in seen if begin_s <= at <= end_s]
     if len(seen) < 2 or not inside:
@@ -198,6 +213,7 @@ def energy(
     watts = [power.watts for power in inside]
     return Energy(
         gpus=tuple(gpus),
+        source=source,
         joules=joules,
         how="counter" if len(counted) == len(seen) else "power",
         watts=Gauge(mean=joules / (end_s - begin_s), max=max(watts)) if end_s > begin_s else None,

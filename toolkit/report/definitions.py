@@ -80,8 +80,9 @@ SERVER: tuple[Definition, ...] = (
 ENERGY: tuple[Definition, ...] = (
     (
         "Joules per token",
-        "GPU energy of the load / (input + output tokens)",
-        "By the cards' own energy counter, else the integral of their power. The host's processor is not in it.",
+        "energy of the load / (input + output tokens)",
+        "Of the GPUs, by their own energy counter, else the integral of their power; the host's processor is not in "
+        "it. Without a GPU, of the processor by its own counter, with everything that ran on the machine.",
     ),
 )
 

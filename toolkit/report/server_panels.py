@@ -15,7 +15,7 @@ _Panel = tuple[str, str, tuple[tuple[str, str, str], ...], bool]
 _PANELS: tuple[_Panel, ...] = (
     ("requests", "requests in the server", (("running", "running", "s0"), ("queued", "queued", "s3")), False),
     ("kv", "KV cache used", (("kv_use", "KV cache", "s0"),), True),
-    ("watts", "GPU power, W", (("watts", "power", "s0"),), False),
+    ("watts", "power, W", (("watts", "power", "s0"),), False),
     ("machine", "machine busy", (("machine_busy", "all cores", "s0"),), True),
 )
 """Name, title, (field of `server.jsonl`, word, colour class) of each line, and whether it is a share."""

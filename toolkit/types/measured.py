@@ -54,9 +54,14 @@ class ServerSide(Frozen):
 
 
 class Energy(Frozen):
-    """Of the server's GPUs during a level, by NVML: their own energy counter, or the integral of their power."""
+    """Of the server's GPUs during a level, by NVML: their own energy counter, or the integral of their power.
+
+    Without a GPU, of the processor packages (``source`` is rapl): everything on the machine is then in it.
+    """
 
     gpus: tuple[str, ...]
+    """The devices read; packages such as ``package-0`` for rapl."""
+    source: Literal["nvml", "rapl"] = "nvml"
     joules: float
     how: Literal["counter", "power"]
     watts: Gauge | None
