@@ -80,7 +80,7 @@ class Fake:
         return web.Response(
             text=f"llamacpp:n_decode_total {self.decodes}\nllamacpp:tokens_predicted_total {self.tokens}\n"
             f"llamacpp:prompt_tokens_total {self.prompts}\nllamacpp:requests_processing {self.running}\n"
-            "llamacpp:requests_deferred 0\n"
+            "llamacpp:requests_deferred 0\nvllm:kv_cache_usage_perc 0.25\n"
         )
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
