@@ -9,14 +9,17 @@ import signal
 import threading
 import time
 
-from tests.supervise.harness import World, chat, until, until_state
+from tests.supervise.harness import QUICK, World, chat, until, until_state
 from toolkit.supervise import api, control
 from toolkit.supervise.store import Folder
+
+PATIENT = QUICK.model_copy(update={"never_ready_limit": 50})
+"""Three engines killed in a row before they are ready are, by the policy, given up; chance does that here."""
 
 
 def test_intents_at_random_moments_are_serialised(world: World, repeat: int) -> None:
     chance = random.Random()
-    server = world.start()
+    server = world.start(limits=PATIENT)
     most, running = [0], True
 
     def count() -> None:
@@ -44,7 +47,7 @@ def test_intents_at_random_moments_are_serialised(world: World, repeat: int) -> 
 def test_restarts_and_swaps_at_random_moments_end_with_one_engine(world: World, repeat: int) -> None:
     """A swap has two engines for a while, never three; whatever is asked and killed, one is left, and it serves."""
     chance = random.Random()
-    world.start()
+    world.start(limits=PATIENT)
     most, running = [0], True
 
     def count() -> None:

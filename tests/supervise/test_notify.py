@@ -184,7 +184,7 @@ def test_a_supervisors_life_as_its_manager_hears_it(
     assert (len(manager.saying("READY")), manager.saying("RELOADING")) == (1, []), "a crash is no reload"
 
     api.restart("s")
-    assert until(lambda: api.status("s").pid != crashed.pid, 30)
+    until_new_engine(crashed.pid)
     until(lambda: len(manager.saying("READY")) == 2, 30)
     assert len(manager.saying("RELOADING")) == 1
 

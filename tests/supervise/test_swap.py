@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervise.harness import QUICK, World, chat, kill, ready_status, until, wait_gone
+from tests.supervise.harness import QUICK, World, chat, kill, ready_status, until, until_new_engine, wait_gone
 from toolkit.errors import DeclinedError, StartFailedError
 from toolkit.supervise import api, control
 from toolkit.supervise.store import Folder
@@ -172,7 +172,7 @@ def test_a_crash_of_the_engine_in_the_midst_is_an_ordinary_crash(world: World) -
     swapping, failures = in_background(world)
     world.faults()
     kill(server.pid)
-    until(lambda: api.status("s").state == "ready" and api.status("s").pid != server.pid, 10)
+    until_new_engine(server.pid)
     swapping.join(10)
     assert world.crashes() == ["signal:9"]
     until(lambda: world.engines() == [api.status("s").pid], 10)  # the swap may have begun anew on the new engine

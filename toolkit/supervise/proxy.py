@@ -211,11 +211,11 @@ class Proxy:
             kind = "rate_limit_exceeded" if refused.status == 429 else "engine_unavailable"
             return failure(refused.status, refused.message, kind, _retry(refused.retry_after_s))
         exchange, target = Exchange(begun), self.target
-        self.quarantine.enter(mark)
+        entered = self.quarantine.enter(mark)
         try:
             return self._unavailable() if target is None else await self._work(request, target, body, exchange)
         finally:
-            self.quarantine.leave(mark, answered=exchange.answered, broken=exchange.broken)
+            self.quarantine.leave(mark, entered, answered=exchange.answered, broken=exchange.broken)
             self.gate.leave()
 
     async def _work(

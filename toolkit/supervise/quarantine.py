@@ -63,20 +63,26 @@ class Quarantine:
         async with self._one_at_a_time:
             yield
 
-    def enter(self, mark: bytes) -> None:
-        """A request goes to the engine."""
+    def enter(self, mark: bytes) -> int:
+        """A request goes to the engine; the number of crashes before it, which `leave` wants back."""
         self._inside[mark] += 1
+        return self._crash
 
-    def leave(self, mark: bytes, *, answered: bool, broken: bool) -> None:
-        """It is over: answered (no suspect any more), broken by the engine, or given up by its client."""
-        self._inside[mark] -= 1
-        if self._inside[mark] <= 0:
-            del self._inside[mark]
+    def leave(self, mark: bytes, entered: int, *, answered: bool, broken: bool) -> None:
+        """It is over: answered (no suspect any more), broken by the engine, or given up by its client.
+
+        One that was inside at a crash was counted there. Its connection may be seen to break only after that; it
+        must not count at the next crash as well, or it would look as common to both as the one that made them.
+        """
         now = time.monotonic()
         self._broken = [(at, m) for at, m in self._broken if now - at < JUST_BROKEN_S]
-        if broken:
-            self._broken.append((now, mark))
-        elif answered:
+        if entered == self._crash:
+            self._inside[mark] -= 1
+            if self._inside[mark] <= 0:
+                del self._inside[mark]
+            if broken:
+                self._broken.append((now, mark))
+        if answered and not broken:
             self._suspects.pop(mark, None)
 
     def crashed(self) -> int:
@@ -84,6 +90,7 @@ class Quarantine:
         now = time.monotonic()
         inside = set(self._inside) | {m for at, m in self._broken if now - at < JUST_BROKEN_S}
         self._broken.clear()
+        self._inside.clear()
         self._crash += 1
         if inside:
             self._crash_sizes[self._crash] = inside
