@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,13 +77,84 @@ def test_a_folder_of_another_version(folder: Path) -> None:
 
 
 def test_recommend_prices_the_hardware_of_it(folder: Path) -> None:
-    """Two replicas of 16 users on one H100 each: 32 users, on that device and that count alone."""
-    found = document("recommend", folder)
-    assert {(o["gpu"], o["count"], o["quant"]) for o in found["options"]} == {("H100-SXM-80GB", 1, "bf16")}
-    by_hand = document(
-        "recommend", "qwen3-8b", "--gpu", "H100-SXM-80GB", "--users", "32", "--context", "8192", "--quants", "bf16"
-    )
-    assert found["options"][0] == next(o for o in by_hand["options"] if o["count"] == 1)
+    """Two replicas of 16 users on one H100 each: 32 users, on that device, that count and those replicas alone."""
+    (option,) = document("recommend", folder)["options"]
+    assert (option["gpu"], option["count"], option["quant"]) == ("H100-SXM-80GB", 1, "bf16")
+    assert (option["replicas"], option["users_per_replica"]) == (2, 16)
+    words = ("qwen3-8b", "--gpu", "H100-SXM-80GB", "--users", "16", "--context", "8192", "--quants", "bf16")
+    alone = next(o for o in document("recommend", *words)["options"] if o["count"] == 1)
+    assert option["tpot_s"] == alone["tpot_s"]
+    assert option["usd_per_hour"]["p50"] == pytest.approx(2 * alone["usd_per_hour"]["p50"])
+    assert option["usd_per_mtok"] == alone["usd_per_mtok"]
+
+
+def made(tmp_path: Path, plan: tuple[str, ...], deploy: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
+    document_ = document("plan", *plan, "--elsewhere")
+    (tmp_path / "plan.json").write_text(json.dumps(document_))
+    done = selfhost("deploy", tmp_path / "plan.json", *deploy, "--out", tmp_path / "there")
+    assert done.returncode == 0, done.stderr
+    return document_, tmp_path / "there"
+
+
+@pytest.mark.parametrize(
+    ("plan", "deploy"),
+    [
+        (
+            ("llama-3.1-70b", "--gpu", "H100-SXM-80GB:4", "--context", "32768", "--kv-dtype", "fp8"),
+            ("--target", "kubernetes", "--replicas", "3"),
+        ),
+        (
+            ("llama-3.1-70b", "--gpu", "H100-SXM-80GB:2", "--context", "8192", "--gpu-memory-utilization", "0.96"),
+            ("--target", "skypilot", "--replicas", "2", "--spot"),
+        ),
+        (
+            ("qwen3-8b", "--gpu", "L4", "--context", "4096", "--max-num-seqs", "5"),
+            ("--target", "compose"),
+        ),
+    ],
+)
+def test_cost_and_recommend_agree_on_a_folder(plan: tuple[str, ...], deploy: tuple[str, ...], tmp_path: Path) -> None:
+    """The same hardware, price and replicas; and as many users as the plan itself has room for."""
+    planned, folder = made(tmp_path, (*plan, "--engine-version", "0.32", "--concurrency", "4"), deploy)
+    (option,) = document("recommend", folder, "--tokens-per-day", "1M")["options"]
+    # 3 of 4 tokens are input, so all tokens of one replica are 4 × its output
+    each = 4 * option["output_tok_s"]["p50"] / option["replicas"]
+    priced = document("cost", folder, "--goodput", repr(each), "--tokens-per-day", "1M", "--compare", "none")
+    assert priced["replicas"] == option["replicas"]
+    assert priced["gpus"] == option["count"]
+    assert priced["monthly_usd"]["compute"] == pytest.approx(option["usd_per_hour"]["p50"] * 730)
+    assert priced["allocation_usd_per_mtok"] == pytest.approx(option["usd_per_mtok"]["p50"])
+    assert option["users_per_replica"] == planned["memory"]["max_concurrency"]
+    (busy,) = document("recommend", folder)["options"]
+    rate = 4 * busy["output_tok_s"]["p50"] / busy["replicas"]
+    used = document("cost", folder, "--goodput", repr(rate), "--compare", "none")
+    assert used["usage_usd_per_mtok"] == pytest.approx(busy["usd_per_mtok"]["p50"])
+
+
+def test_an_eight_bit_cache_holds_more_and_is_read_faster(tmp_path: Path) -> None:
+    words = ("llama-3.1-70b", "--gpu", "H100-SXM-80GB:4", "--context", "32768", "--engine-version", "0.32")
+    found = []
+    for dtype in ("auto", "fp8"):
+        place = tmp_path / dtype
+        place.mkdir()
+        _, folder = made(place, (*words, "--kv-dtype", dtype), ("--target", "kubernetes"))
+        (option,) = document("recommend", folder, "--tokens-per-day", "1M")["options"]
+        (few,) = document("recommend", folder, "--users", "8")["options"]
+        found.append((option["users_per_replica"], few["tpot_s"]["p50"]))
+    (most, slow), (more, fast) = found
+    assert more in (2 * most, 2 * most + 1)  # half the bytes a token, in the same pool
+    assert fast < slow
+
+
+def test_a_folder_of_before_and_one_on_a_cpu(folder: Path, tmp_path: Path) -> None:
+    """Without settings it is sized by the engine's defaults; a CPU has no rent and no speed on record."""
+    about = json.loads((folder / "deployment.json").read_text())
+    old = {k: v for k, v in about.items() if k not in ("settings", "engine_version")}
+    (folder / "deployment.json").write_text(json.dumps(old))
+    (option,) = document("recommend", folder)["options"]
+    assert option["users_per_replica"] == 16
+    (folder / "deployment.json").write_text(json.dumps(about | {"gpu": None, "gpus_per_replica": 0}))
+    assert "runs on a CPU" in error_of("recommend", folder, status=1)
 
 
 WHOLE: dict[str, tuple[str, ...]] = {

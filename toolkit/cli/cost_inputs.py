@@ -149,7 +149,7 @@ def machine_of(
     paid_hours: Decimal,
 ) -> MachinePrice:
     """What an hour costs: bought, stated, or by dated rents; on demand, spot or a mix."""
-    from toolkit.cost import machine_price
+    from toolkit.cost import machine_price, sources
     from toolkit.cost.quantities import parse_usd_per_hour
 
     if gpus is not None and not 1 <= gpus <= 1024:
@@ -171,7 +171,7 @@ def machine_of(
     if spot_price is not None:
         cheap = machine_price.given(parse_usd_per_hour(spot_price), gpus)
     elif name is not None:
-        cheap = _rent(name, gpus, "spot")
+        cheap = sources.rent(name, gpus or 1, "spot")
     else:
         raise InputError("a spot price is needed: neither it nor the device is known", machine_price.GIVE_IT)
     known = gpu_price is not None or name is not None or (share is not None and share < 1)
@@ -199,19 +199,10 @@ def _on_demand(
     if gpu_price is not None:
         return machine_price.given(parse_usd_per_hour(gpu_price), gpus)
     if name is not None:
-        return _rent(name, gpus, "on_demand")
+        return sources.rent(name, gpus or 1)
     if not measured:
         raise InputError("a stated speed says nothing about the machine's price", machine_price.GIVE_IT)
     return sources.price_of_machine(measured[0], gpus)
-
-
-def _rent(name: str, gpus: int | None, kind: str) -> MachinePrice:
-    from toolkit import profiles
-    from toolkit.cost import machine_price
-
-    return machine_price.of_gpu(
-        name, profiles.gpu_prices_for(name), gpus or 1, "spot" if kind == "spot" else "on_demand"
-    )
 
 
 def _bought(

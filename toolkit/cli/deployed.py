@@ -61,3 +61,8 @@ def facts(about: DeployFolder) -> dict[str, Any]:
         "context",
     )
     return {"deployment": about.model_dump(include=set(wanted), exclude_none=True)}
+
+
+def memory_settings(about: DeployFolder) -> dict[str, Any]:
+    """What was sized there, as settings to size it by again; a folder of an older selfhost has none."""
+    return {"engine_version": about.engine_version, **about.settings}

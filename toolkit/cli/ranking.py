@@ -6,18 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from statistics import quantiles
-from typing import Literal
+from typing import Any, Literal
 
 from toolkit import profiles
-from toolkit.cost import formulas
+from toolkit.cost import formulas, machine_price, sources
+from toolkit.cost.machine_price import MachinePrice
 from toolkit.errors import DeclinedError, InputError
 from toolkit.load.slo import Bound, Slo
+from toolkit.models.gguf_mix import MIXES
 from toolkit.models.resolve import resolve
 from toolkit.predict import facts, formats, hardware
 from toolkit.predict.answer import predict
 from toolkit.predict.layout import question
 from toolkit.size import Ask, Device, answer, llamacpp, vllm
+from toolkit.size.ask import Estimate
 from toolkit.size.certainty import certainty
 from toolkit.size.usable import usable_bytes
 from toolkit.types import (
@@ -46,8 +48,21 @@ MOST_USERS = 256
 
 
 @dataclass(frozen=True)
+class Deployed:
+    """What stands already: devices of a replica, replicas, how they are rented, and the plan's own memory settings.
+
+    ``settings`` are fields of `size.Ask`.
+    """
+
+    count: int
+    replicas: int
+    spot: bool
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Load:
-    """What is asked: tokens per request, users at once or tokens per day, expected times, a budget."""
+    """What is asked: tokens per request, users at once or tokens per day, expected times, a budget; what is there."""
 
     context: int
     users: int | None
@@ -55,6 +70,7 @@ class Load:
     input_share: float
     slo: Slo | None
     max_usd_per_hour: Decimal | None
+    there: Deployed | None = None
 
     @property
     def prompt(self) -> int:
@@ -64,7 +80,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Devices that hold the model: how surely, how many requests at once, how many bytes each."""
+    """Devices that hold the model: how surely, how many requests at once, how many bytes each.
+
+    ``cache_share`` is the size of its KV cache beside a 16-bit one.
+    """
 
     spec: ModelSpec
     gpu: Gpu
@@ -73,8 +92,8 @@ class Candidate:
     sure: Certainty
     most: int
     bytes_each: int
-    prices: tuple[Decimal, ...]
-    given: bool
+    cache_share: float
+    price: MachinePrice
 
 
 def rank(
@@ -127,7 +146,8 @@ def _notes(load: Load) -> tuple[str, ...]:
 
 
 def _basis(load: Load) -> str:
-    spread = "$ spreads are the quartiles of dated on-demand list prices; speeds are predicted, with an 80 % interval"
+    offers = "spot prices" if load.there and load.there.spot else "on-demand list prices"
+    spread = f"$: median and quartiles of the providers' dated {offers}; speeds are predicted, with an 80 % interval"
     if load.tokens_per_day is not None:
         return f"{spread}; replicas carry a peak of {PEAK_RATIO} × the mean (assumed)"
     return f"{spread}; $/M tokens with all users busy"
@@ -136,31 +156,35 @@ def _basis(load: Load) -> str:
 def _of_gpu(
     gpu: Gpu, specs: list[ModelSpec], load: Load, price: Decimal | None, nearest: list[tuple[float, str]]
 ) -> tuple[list[HardwareOption], str]:
-    offers = [p.usd_per_hour for p in profiles.gpu_prices_for(gpu.name) if p.kind == "on_demand"] if not price else []
-    prices = (price,) if price else tuple(offers)
-    if not prices:
-        return [], "no dated rental price is known"
+    try:
+        hourly = machine_price.given(price) if price else _rent(gpu, load)
+    except InputError:
+        return [], f"no dated {'spot' if load.there and load.there.spot else 'rental'} price is known"
     if gpu.mem_bw_gbs is None or gpu.vram_gib is None:
         return [], "its bandwidth or memory is not on record"
     found: list[HardwareOption] = []
     why = "the model does not fit on up to 8, or its format does not run there"
     for spec in specs:
-        for candidate in _fitting(spec, gpu, load, prices, price is not None):
+        for candidate in _fitting(spec, gpu, load, hourly):
             option, reason = _priced(candidate, load, nearest)
             found += [option] if option else []
             why = reason or why
     return found, why
 
 
-def _fitting(spec: ModelSpec, gpu: Gpu, load: Load, prices: tuple[Decimal, ...], given: bool) -> list[Candidate]:
-    """The first counts of that device that hold the model and one request, by `size`."""
+def _rent(gpu: Gpu, load: Load) -> MachinePrice:
+    return sources.rent(gpu.name, kind="spot" if load.there and load.there.spot else "on_demand")
+
+
+def _fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice) -> list[Candidate]:
+    """The first counts of that device that hold the model and one request, by `size`; or the count that is there."""
     size, how = usable_bytes(gpu)
     device = Device(gpu.name, size, "cpu" if gpu.device_class == "cpu" else "gpu", how, gpu.compute_capability)
-    engine: Literal["vllm", "llama.cpp"] = "llama.cpp" if spec.source == "gguf" else "vllm"
+    engine: Literal["vllm", "llama.cpp"] = "llama.cpp" if spec.source == "gguf" or spec.quant in MIXES else "vllm"
     found: list[Candidate] = []
     if engine == "vllm" and not _runs(spec.quant, gpu):
         return found
-    for count in COUNTS:
+    for count in (load.there.count,) if load.there else COUNTS:
         if len(found) == COUNTS_TRIED or spec.weights_bytes > 1.05 * size * count:
             continue
         ask = Ask(
@@ -170,17 +194,30 @@ def _fitting(spec: ModelSpec, gpu: Gpu, load: Load, prices: tuple[Decimal, ...],
             context=load.context,
             tp=count if engine == "vllm" else None,
         )
+        ask = ask.with_(**load.there.settings) if load.there else ask
         try:
-            estimate = vllm.estimate(ask) if engine == "vllm" else llamacpp.estimate(ask)
+            estimate = _estimate(ask)
         except InputError:
             continue
         if estimate.margin_bytes < 0:
             continue
-        most = min(answer.max_concurrency(ask), MOST_USERS)
+        most = min(answer.max_concurrency(ask), ask.parallel or ask.max_num_seqs or MOST_USERS)
         sure = certainty(estimate.margin_bytes, estimate.error_bytes)
         each = max(plan.total_bytes for plan in estimate.devices)
-        found.append(Candidate(spec, gpu, count, engine, sure, most, each, prices, given))
+        share = _cache_share(ask, estimate)
+        found.append(Candidate(spec, gpu, count, engine, sure, most, each, share, price))
     return found
+
+
+def _estimate(ask: Ask) -> Estimate:
+    return vllm.estimate(ask) if ask.engine == "vllm" else llamacpp.estimate(ask)
+
+
+def _cache_share(ask: Ask, estimate: Estimate) -> float:
+    if ask.kv_dtype is None:
+        return 1.0
+    usual = _estimate(ask.with_(kv_dtype=None)).kv_bytes_per_token
+    return estimate.kv_bytes_per_token / usual if usual else 1.0
 
 
 def _runs(quant: str, gpu: Gpu) -> bool:
@@ -199,15 +236,15 @@ def _priced(c: Candidate, load: Load, nearest: list[tuple[float, str]]) -> tuple
         nearest.append(broken)
         return None, broken[1]
     users = _most_within(c, load, asked)
-    if load.users is not None:
-        replicas = math.ceil(load.users / users)
-        users = math.ceil(load.users / replicas)
+    least = load.there.replicas if load.there else 1
+    replicas = max(least, math.ceil(load.users / users)) if load.users else least
+    users = math.ceil(load.users / replicas) if load.users else users
     speed = _predict(c, load, users)
     total = Decimal(str(speed.output_tok_s.p50 * load.context / (load.context - load.prompt)))
     if load.tokens_per_day is not None:
-        hosting = formulas.Hosting(total, c.count, c.prices[0], PEAK_RATIO)
-        replicas = formulas.replicas(hosting, load.tokens_per_day)
-    hourly = _spread([p * c.count * replicas for p in c.prices])
+        hosting = formulas.Hosting(total, c.count, c.price.usd_per_gpu_hour, PEAK_RATIO)
+        replicas = max(least, formulas.replicas(hosting, load.tokens_per_day))
+    hourly = _spread(c.price, c.price.usd_per_gpu_hour * c.count * replicas)
     if load.max_usd_per_hour is not None and hourly.p50 > load.max_usd_per_hour:
         return None, f"${hourly.p50:.2f} per hour is above the budget"
     return _option(c, load, speed, replicas, users, total, hourly), ""
@@ -216,10 +253,8 @@ def _priced(c: Candidate, load: Load, nearest: list[tuple[float, str]]) -> tuple
 def _option(
     c: Candidate, load: Load, speed: Prediction, replicas: int, users: int, total: Decimal, hourly: UsdSpread
 ) -> HardwareOption:
-    each = [_usd_per_mtok(load, p, c.count, replicas, total) for p in c.prices]
-    scale = replicas
+    busy = min(replicas, load.users or replicas)
     out = speed.output_tok_s
-    price = "given by you" if c.given else f"{len(c.prices)} dated on-demand offers"
     return HardwareOption(
         gpu=c.gpu.name,
         count=c.count,
@@ -228,29 +263,34 @@ def _option(
         certainty=c.sure,
         replicas=replicas,
         users_per_replica=users,
-        output_tok_s=Band(p10=out.p10 * scale, p50=out.p50 * scale, p90=out.p90 * scale),
+        output_tok_s=Band(p10=out.p10 * busy, p50=out.p50 * busy, p90=out.p90 * busy),
         ttft_s=speed.ttft_s,
         tpot_s=speed.tpot_s,
         memory_bytes_per_device=c.bytes_each,
         usd_per_hour=hourly,
-        usd_per_mtok=_spread(each),
+        usd_per_mtok=_spread(c.price, _usd_per_mtok(load, c.price.usd_per_gpu_hour, c.count, replicas, total)),
         price_basis="priced",
         why=f"{users} requests at once on each replica, bound by {speed.bound_by}; "
-        f"{c.bytes_each / GIB:.1f} GiB a device for one request; price: {price}",
+        f"{c.bytes_each / GIB:.1f} GiB a device for one request; price: {c.price.how}",
     )
 
 
 def _usd_per_mtok(load: Load, price: Decimal, count: int, replicas: int, total: Decimal) -> Decimal:
     """Dollars per million tokens: of the month at a daily volume, of a busy hour at a number of users."""
     if load.tokens_per_day is None:
-        return formulas.usage_usd_per_mtok(count, price, total)
+        busy = min(replicas, load.users or replicas)
+        return formulas.usage_usd_per_mtok(count * replicas, price, total * busy)
     monthly = formulas.compute_usd_per_month(replicas, count, price)
     return monthly / formulas.mtok_per_month(load.tokens_per_day)
 
 
 def _predict(c: Candidate, load: Load, users: int) -> Prediction:
+    model = facts.of_spec(c.spec)
+    if c.cache_share != 1:
+        windows = tuple((window, elements * c.cache_share) for window, elements in model.kv_windows)
+        model = replace(model, kv_full=model.kv_full * c.cache_share, kv_windows=windows)
     q = question(
-        facts.of_spec(c.spec),
+        model,
         formats.parse(c.spec.quant),
         hardware.of_gpu(c.gpu),
         hardware.of_engine(c.engine, None),
@@ -259,6 +299,9 @@ def _predict(c: Candidate, load: Load, users: int) -> Prediction:
         output_len=load.context - load.prompt,
         concurrency=users,
     )
+    if load.there and c.engine == "vllm":
+        stages = load.there.settings.get("pp", 1)
+        q = replace(q, tp=load.there.settings.get("tp", c.count // stages), pp=stages)
     return predict(q)
 
 
@@ -292,11 +335,10 @@ def _expected(p: Prediction, bound: Bound) -> float:
     return p.tpot_s.p50 if bound.metric in ("itl", "tpot") else first + p.output_len * p.tpot_s.p50
 
 
-def _spread(values: Sequence[Decimal]) -> UsdSpread:
-    if len(values) == 1:
-        return UsdSpread(p25=values[0], p50=values[0], p75=values[0])
-    low, middle, high = quantiles(values, n=4, method="inclusive")
-    return UsdSpread(p25=low, p50=middle, p75=high)
+def _spread(price: MachinePrice, usd: Decimal) -> UsdSpread:
+    """Those dollars at the price taken, and at the providers' quartiles."""
+    _, low, _, high, _ = price.spread
+    return UsdSpread(p25=usd * Decimal(str(low)), p50=usd, p75=usd * Decimal(str(high)))
 
 
 def _change(

@@ -40,18 +40,18 @@ def recommend(
     """
     from decimal import Decimal
 
-    from toolkit.cli.deployed import deployment
+    from toolkit.cli.deployed import deployment, memory_settings
     from toolkit.cli.output import emit
-    from toolkit.cli.ranking import Load, rank
-    from toolkit.cli.speed import device
+    from toolkit.cli.ranking import Deployed, Load, rank
+    from toolkit.cli.speed import FOUR_NUMBERS, device
     from toolkit.cost.quantities import parse_usd_per_hour, parse_volume
-    from toolkit.errors import InputError
+    from toolkit.errors import DeclinedError, InputError
     from toolkit.load.slo import parse
     from toolkit.report.predict import render_recommendation
 
     there = deployment(model)
     if there:
-        model, gpu, only = there.model, gpu or there.gpu, only or (None if there.gpu else "cpu")
+        model, gpu = there.model, gpu or there.gpu
         context, quants = context or there.context, quants or there.quant
         if users is None and tokens_per_day is None and there.concurrency:
             users = there.concurrency * there.replicas
@@ -64,6 +64,11 @@ def recommend(
         raise InputError("a price needs the device that it is for", "name the device.")
     if described and not gpu_price:
         raise InputError("a described device has no list price", "give what it costs: --gpu-price 1.39/h.")
+    if there and not (gpu or described):
+        raise DeclinedError(
+            f"{there.name} runs on a CPU, and the speed of that one is not on record",
+            f"measure it (`selfhost bench`) and price the result (`selfhost cost`), or {FOUR_NUMBERS}",
+        )
     one = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)[0] if gpu or described else None
     load = Load(
         context=context or 8192,
@@ -72,13 +77,12 @@ def recommend(
         input_share=input_share,
         slo=parse(slo) if slo else None,
         max_usd_per_hour=None if max_usd_per_hour is None else Decimal(str(max_usd_per_hour)),
+        there=Deployed(max(1, there.gpus_per_replica), there.replicas, there.spot, memory_settings(there))
+        if there
+        else None,
     )
     formats = [q.strip() for q in quants.split(",") if q.strip()] if quants else [None]
     result = rank(model, load, formats, only, one, parse_usd_per_hour(gpu_price) if gpu_price else None)
-    if there and there.gpu:
-        result = result.model_copy(
-            update={"options": tuple(o for o in result.options if o.count == there.gpus_per_replica)}
-        )
     if as_json:
         emit(result)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from toolkit import profiles
@@ -83,6 +84,15 @@ def with_retirement(price: ApiPrice) -> ApiPrice:
     instead = f"; the provider recommends {known.replacement}" if known.replacement else ""
     note = f"{price.note}{instead}" if price.note else instead.removeprefix("; ") or None
     return price.model_copy(update={"retires": known.retires, "note": note})
+
+
+def rent(gpu: str, gpus: int = 1, kind: Literal["on_demand", "spot"] = "on_demand") -> MachinePrice:
+    """What one device of that kind costs per hour wherever no price was given: the one rule of `cost` and `recommend`.
+
+    Raises:
+        InputError: no dated price is known for it.
+    """
+    return machine_price.of_gpu(gpu, profiles.gpu_prices_for(gpu), gpus, kind)
 
 
 def price_of_machine(result: BenchResult, gpus: int | None = None) -> MachinePrice:

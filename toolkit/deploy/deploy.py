@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, get_args
 
-from toolkit.deploy import build, fields, hardware, loadtest, names, readme, sidecar
+from toolkit.deploy import build, fields, hardware, loadtest, names, readme, settings, sidecar
 from toolkit.deploy.intent import KEY_ENV, Intent, Options
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import Hub, Source, Volume
@@ -134,6 +134,7 @@ def _folder(plan: LaunchPlan, target: str, options: Options, rendered: Rendered,
         gpus_per_replica=gpus,
         spot=options.spot,
         engine=memory.engine if memory else None,
+        engine_version=memory.engine_version if memory else None,
         image=rendered.image,
         model=memory.model if memory else plan.served_name,
         source=source.label if source else plan.model_path,
@@ -141,6 +142,7 @@ def _folder(plan: LaunchPlan, target: str, options: Options, rendered: Rendered,
         quant=memory.quant if memory else None,
         context=memory.context if memory else None,
         concurrency=memory.concurrency if memory else None,
+        settings=settings.of_memory(memory) if memory else {},
         served_name=plan.served_name,
         base_url=rendered.base_url,
         endpoint=rendered.endpoint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from toolkit.errors import InputError
-from toolkit.types import LaunchPlan
+from toolkit.types import LaunchPlan, MemoryPlan
 
 PROGRAM_WORDS = {"vllm": 2, "llama-server": 1}
 """How many words start each engine: `vllm serve`, `llama-server`."""
@@ -24,6 +24,21 @@ DRAIN_S = 120
 """How long open requests may take to end, as supervision's own default."""
 LOCAL_PATH = re.compile(r"(^|[=,\"'\s])(/|~|\.{1,2}/)")
 """A path of this machine: a whole word, or what follows a sign or a quote in one, as in NAME=PATH or in JSON."""
+MEMORY = (
+    *(
+        "kv_dtype",
+        "tp",
+        "pp",
+        "gpu_memory_utilization",
+        "max_num_seqs",
+        "max_num_batched_tokens",
+        "block_size",
+        "eager",
+    ),
+    *("prefix_caching", "expert_parallel", "dcp", "max_lora_rank", "max_loras"),
+    *("ubatch", "parallel", "flash_attn", "gpu_layers"),
+)
+"""Inputs of a memory plan that are settings of the engine, and not the model, its place or the load."""
 NUMBER = re.compile(r"-\d+(\.\d+)?")
 
 
@@ -60,6 +75,16 @@ def settings(plan: LaunchPlan) -> tuple[tuple[str, ...], ...]:
     for word in (w for flag in found for w in flag):
         _only_here(word)
     return tuple(found)
+
+
+def of_memory(memory: MemoryPlan) -> dict[str, str | int | float | bool]:
+    """The memory settings that were chosen, and the engine's defaults that decide as much: with them it is sized again.
+
+    A default ``block_size`` is left out: it follows from the others, and hybrid models have one that cannot be asked.
+    """
+    found = {name: memory.inputs[name] for name in MEMORY if name in memory.inputs}
+    taken = {n: s.value for n, s in found.items() if n != "block_size" or s.origin == "user"}
+    return {n: v for n, v in taken.items() if v is not None and not isinstance(v, list)}
 
 
 def has_drain(plan: LaunchPlan) -> bool:

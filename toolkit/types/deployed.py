@@ -32,6 +32,7 @@ class DeployFolder(Document):
     spot: bool
     engine: Literal["vllm", "llama.cpp"] | None
     """None for a command of the user's own."""
+    engine_version: str | None = None
     image: str | None
     """The container image with its tag; None where the target or the host brings the engine."""
     model: str
@@ -42,6 +43,8 @@ class DeployFolder(Document):
     quant: str | None
     context: int | None
     concurrency: int | None
+    settings: dict[str, str | int | float | bool] = {}
+    """What else decides the plan's memory, by its name in the memory plan: kv_dtype, tp, gpu_memory_utilization, …"""
     served_name: str
     base_url: str | None
     """Where clients reach it once it is up; None = only the target knows, and ``endpoint`` asks it."""
