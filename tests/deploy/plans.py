@@ -139,6 +139,7 @@ def options(**chosen: Any) -> Options:
         "user": "root",
         "environment": (("PATH", "/usr/bin:/bin"),),
         "dashboard": '{"title": "selfhost"}\n',
+        "alerts": "groups: []\n",
         "locustfile": (data_root() / "deploy" / "locust" / "locustfile.py").read_text(),
     }
     return Options(**(values | chosen))

@@ -51,10 +51,10 @@ print(json.dumps(sorted(v for k, v in vars(accelerators).items() if k.isupper() 
 MONITOR = """
 import contextlib, io, json, sys
 sys.path.insert(0, sys.argv[1])
-import podmonitor
+import operator_kinds
 out = io.StringIO()
 with contextlib.redirect_stdout(out):
-    podmonitor.main()
+    operator_kinds.main(sys.argv[2])
 print(json.dumps(json.loads(out.getvalue())))
 """
 
@@ -107,10 +107,11 @@ def test_rays_accelerator_types_are_rays(tmp_path: Path) -> None:
     assert {n.ray for n in hardware.GPUS.values() if n.ray} <= set(known)
 
 
-def test_the_podmonitors_schema_is_the_operators(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["PodMonitor", "PrometheusRule"])
+def test_the_operators_kinds_are_the_operators(kind: str, tmp_path: Path) -> None:
     """Made anew from the operator's own types: what lies in the repository is that, and nothing was added by hand."""
-    made_anew = parsed(MONITOR, str(SCHEMAS), home=tmp_path)
-    assert made_anew == json.loads((SCHEMAS / "podmonitor.json").read_text())
+    made_anew = parsed(MONITOR, str(SCHEMAS), kind, home=tmp_path)
+    assert made_anew == json.loads((SCHEMAS / f"{kind.lower()}.json").read_text())
 
 
 def test_the_readmes_commands_are_skypilots(tmp_path: Path) -> None:

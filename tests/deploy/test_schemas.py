@@ -31,6 +31,7 @@ OWN = {
     "LLMInferenceService": "llminferenceservice",
     "RayService": "rayservice",
     "PodMonitor": "podmonitor",
+    "PrometheusRule": "prometheusrule",
     "Kustomization": "kustomization",
 }
 """Kinds that Kubernetes itself does not know → our schema of them."""
@@ -68,6 +69,7 @@ def test_kubernetes_files(case: str, target: str) -> None:
                 check(document)
                 seen.append(document["kind"])
     assert "PodMonitor" in seen
+    assert ("PrometheusRule" in seen) == (target != "rayserve")  # Ray renames the engine's series
     wanted = {"kubernetes": "Deployment", "kserve": "LLMInferenceService", "rayserve": "RayService"}
     assert wanted.get(target, "PodMonitor") in seen
 

@@ -93,7 +93,8 @@ def _options(place: Path, **chosen: Any) -> Options:
     from toolkit.paths import data_root
 
     locustfile = data_root() / "deploy" / "locust" / "locustfile.py"
-    dashboards = sorted((data_root() / "deploy" / "grafana").glob("*.json"))
+    watched = data_root() / "deploy" / "grafana"
+    dashboard, alerts = watched / "selfhost.json", watched / "alerts.yml"
     environment = {k: os.environ[k] for k in (*KEPT_VARIABLES, *OWN_VARIABLES) if k in os.environ}
     models = Path(environment.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     if models.is_dir():  # the service's own home of caches would not have what was downloaded here
@@ -106,7 +107,8 @@ def _options(place: Path, **chosen: Any) -> Options:
         writable=(str(models),) if models.is_dir() else (),
         user=pwd.getpwuid(os.geteuid()).pw_name,
         locustfile=locustfile.read_text(encoding="utf-8") if locustfile.is_file() else "",
-        dashboard=dashboards[0].read_text(encoding="utf-8") if dashboards else None,
+        dashboard=dashboard.read_text(encoding="utf-8") if dashboard.is_file() else None,
+        alerts=alerts.read_text(encoding="utf-8") if alerts.is_file() else None,
     )
 
 

@@ -48,6 +48,8 @@ class Options:
     """An image that holds selfhost, to stand before the engine; nobody publishes one."""
     dashboard: str | None = None
     """Text of a Grafana dashboard of our own proxy's metrics, for targets that run it."""
+    alerts: str | None = None
+    """Text of Prometheus' alert rules on our own supervisor's metrics, for targets that run it."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,12 @@ def render(about: DeployFolder, plan: LaunchPlan, rendered: Rendered) -> str:
     if rendered.notes:
         lines += [*(f"- {note}" for note in rendered.notes), ""]
     if any(path.startswith("monitoring/") for path in rendered.files):
-        what = "Metrics and dashboard" if "monitoring/dashboard.json" in rendered.files else "Metrics"
+        what = "Metrics, alerts and dashboard" if "monitoring/dashboard.json" in rendered.files else "Metrics"
         lines += [f"{what}, where the Prometheus operator runs: `kubectl apply -k monitoring`."]
-        lines += ["Where it selects PodMonitors by a label (often `release`), put that label on this one.", ""]
+        lines += [
+            "Where it selects what it watches by a label (often `release`), put that label on each file there.",
+            "",
+        ]
     lines += ["## Why so", "", *(f"- {reason}" for reason in _reasons(about, plan))]
     return "\n".join(lines) + "\n"
 

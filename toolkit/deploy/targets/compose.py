@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolkit.deploy import dashboard, fields, monitoring
+from toolkit.deploy import alerts, dashboard, fields, monitoring
 from toolkit.deploy.intent import KEY_ENV, PORT, Intent
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import CACHE, MODELS
@@ -27,6 +27,7 @@ def render(intent: Intent) -> Rendered:
     )
     scraped = monitoring.scrape(intent.name, f"engine:{PORT}", "/run/secrets/api_key" if _guarded(intent) else None)
     files = {"compose.yaml": yaml(_compose(intent), top=top), monitoring.SCRAPE: scraped}
+    files[alerts.FILE] = alerts.file(intent)
     files |= _grafana(intent)
     wait = f"--wait --wait-timeout {needs.start_limit_s}"
     return Rendered(
@@ -39,7 +40,10 @@ def render(intent: Intent) -> Rendered:
             check="docker compose ps",
             down="docker compose down",
         ),
-        notes=("`docker compose --profile monitoring up --detach` adds Prometheus on port 9090 and Grafana on 3000.",),
+        notes=(
+            "`docker compose --profile monitoring up --detach` adds Prometheus on port 9090, with the rules of "
+            f"{alerts.FILE} at /alerts, and Grafana on 3000 with a dashboard.",
+        ),
     )
 
 
@@ -139,7 +143,7 @@ def _prometheus_service(intent: Intent) -> dict[str, Any]:
         "image": PROMETHEUS,
         "profiles": ["monitoring"],
         "ports": ["127.0.0.1:9090:9090"],
-        "volumes": [_file("./prometheus.yml", "/etc/prometheus/prometheus.yml")],
+        "volumes": [_file(f"./{name}", f"/etc/prometheus/{name}") for name in (monitoring.SCRAPE, alerts.FILE)],
     }
     if _guarded(intent):
         service["secrets"] = noted(["api_key"], "llama.cpp's metrics ask for the key.")

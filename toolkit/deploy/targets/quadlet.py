@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.deploy import dashboard, fields, monitoring
+from toolkit.deploy import alerts, dashboard, fields, monitoring
 from toolkit.deploy.intent import KEY_ENV, PORT, Intent
 from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.source import CACHE, MODELS
@@ -23,8 +23,9 @@ def render(intent: Intent) -> Rendered:
         files[f"{name}-cache.volume"] = "# Keeps downloaded weights across restarts.\n[Volume]\n"
         copies.append(f"{name}-cache.volume")
     guarded = intent.options.key and intent.engine == "llama.cpp"
-    scraped, told = monitoring.beside(name, PORT, guarded=guarded)
-    files |= {monitoring.SCRAPE: scraped, monitoring.DASHBOARD: dashboard.render(intent.engine, name)}
+    charts, rules = dashboard.render(intent.engine, name), alerts.file(intent)
+    watched, told = monitoring.beside(name, PORT, guarded=guarded, charts=charts, rules=rules)
+    files |= watched
     place = "~/.config/containers/systemd"
     once = [f"mkdir -p {place}"]
     if intent.options.key:

@@ -55,10 +55,8 @@ def render(plan: LaunchPlan, options: Options) -> Rendered:
         f'export SELFHOST_API_KEY="$(sudo cat {key_file})"',
     )
     files = {file: unit(service), PLAN: plan.model_dump_json(by_alias=True, indent=1) + "\n"}
-    scraped, told = monitoring.beside(name, PORT, guarded=options.key, charts=options.dashboard is not None)
-    files[monitoring.SCRAPE] = scraped
-    if options.dashboard:
-        files[monitoring.DASHBOARD] = options.dashboard
+    watched, told = monitoring.beside(name, PORT, guarded=options.key, charts=options.dashboard, rules=options.alerts)
+    files |= watched
     return Rendered(
         files=files,
         base_url=f"http://127.0.0.1:{PORT}/v1",

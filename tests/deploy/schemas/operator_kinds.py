@@ -1,16 +1,19 @@
-"""Prints the schema of a PodMonitor, strict, from the operator's own types as a package carries them.
+"""Prints the schema of a PodMonitor or a PrometheusRule, strict, from the operator's own types in a package.
 
-Run by the environment that `tests/deploy/install.sh` makes; `podmonitor.json` beside this file is what it printed.
+Run by the environment that `tests/deploy/install.sh` makes, with the kind behind it; `podmonitor.json` and
+`prometheusrule.json` beside this file are what it printed.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import version
 from typing import Any
 
-from cloudcoil.models.prometheus_operator.v1 import PodMonitorSpec
+from cloudcoil.models.prometheus_operator.v1 import PodMonitorSpec, PrometheusRuleSpec
 
+SPECS = {"PodMonitor": PodMonitorSpec, "PrometheusRule": PrometheusRuleSpec}
 PACKAGE = "cloudcoil-models-prometheus-operator"
 WORDS = ("title", "default", "description")
 
@@ -29,13 +32,13 @@ def strict(node: Any, names: bool = False) -> Any:
     return found | {"additionalProperties": False} if not names and "properties" in found else found
 
 
-def main() -> None:
+def main(name: str) -> None:
     """One JSON document."""
-    spec = strict(PodMonitorSpec.model_json_schema(by_alias=True))
+    spec = strict(SPECS[name].model_json_schema(by_alias=True))
     parts = spec.pop("$defs")
-    kind = {"apiVersion": {"const": "monitoring.coreos.com/v1"}, "kind": {"const": "PodMonitor"}}
+    kind = {"apiVersion": {"const": "monitoring.coreos.com/v1"}, "kind": {"const": name}}
     document = {
-        "$comment": f"Made by podmonitor.py beside this file from {PACKAGE} {version(PACKAGE)} (Apache-2.0), whose "
+        "$comment": f"Made by operator_kinds.py beside this file from {PACKAGE} {version(PACKAGE)} (Apache-2.0), whose "
         "types are made from the CRDs of prometheus-operator 0.80.1 (Apache-2.0).",
         "$schema": "http://json-schema.org/draft-07/schema#",
         "type": "object",
@@ -48,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
