@@ -186,6 +186,9 @@ def test_every_targets_folder_is_priced_and_asked(target: str, tmp_path: Path, m
     assert done.returncode == 0, done.stderr
     about = json.loads((folder / "deployment.json").read_text())
     assert about["replicas"] == (3 if more else 1)
+    readme = (folder / "README.md").read_text()
+    assert ("`selfhost bench .`" in readme) == (about["base_url"] is not None)  # the folder must hold the address
+    assert "`selfhost recommend .`" in readme
 
     price = ("--spot-price", "1.80/h") if about["spot"] else ("--gpu-price", "1.80/h")
     priced = document("cost", folder, "--goodput", "1000", *price, "--tokens-per-day", "10M")

@@ -48,11 +48,16 @@ def _using(about: DeployFolder) -> list[str]:
     key = f"; the API key is read from `{about.key_env}`" if about.key_env else ""
     address = f"`{about.base_url}`" if about.base_url else "That address, with `/v1`,"
     lines.append(f"{address} speaks OpenAI's API; the model is called `{about.served_name}`{key}.")
-    lines += [
-        "",
-        "Load-test it: `selfhost bench .`; what its hardware costs, by predicted speed: `selfhost recommend .`.",
-    ]
-    return lines
+    priced = "by predicted speed: `selfhost recommend .`" if about.gpu else "from that result: `selfhost cost . RESULT`"
+    return [*lines, "", f"Load-test it: `{_bench(about)}`; what its hardware costs, {priced}."]
+
+
+def _bench(about: DeployFolder) -> str:
+    """The folder alone where it holds the address, else what a person must fill in."""
+    if about.base_url:
+        return "selfhost bench ."
+    key = f" --api-key-env {about.key_env}" if about.key_env else ""
+    return f"selfhost bench ADDRESS/v1 --model {about.served_name}{key}"
 
 
 def _reasons(about: DeployFolder, plan: LaunchPlan) -> list[str]:

@@ -16,6 +16,7 @@ LONGEST_NAME = 50
 PROMETHEUS = "prom/prometheus:v3.5.0"
 GRAFANA = "grafana/grafana:12.1.1"
 GRACE_EXTRA_S = 20
+_ASKS = f"Each `docker compose` line asks for {KEY_ENV}, so keep it; for `ps` and `down` any text will do."
 
 
 def render(intent: Intent) -> Rendered:
@@ -42,7 +43,8 @@ def render(intent: Intent) -> Rendered:
         ),
         notes=(
             "`docker compose --profile monitoring up --detach` adds Prometheus on port 9090, with the rules of "
-            f"{alerts.FILE} at /alerts, and Grafana on 3000 with a dashboard.",
+            f"{alerts.FILE} at /alerts, and Grafana on 3000 with a dashboard; with that profile `down` ends them too.",
+            *([_ASKS] if intent.options.key else []),
         ),
     )
 

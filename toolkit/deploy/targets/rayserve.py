@@ -61,6 +61,8 @@ def render(intent: Intent) -> Rendered:
         ),
         notes=(
             *(["Down deletes the downloaded weights too."] if intent.source.downloads else []),
+            "A changed file makes KubeRay start a second cluster beside the first, which needs its GPUs too until it "
+            "has taken over; `spec.upgradeStrategy.type: None` forbids it.",
             "Ray renames vLLM's series; the dashboards that Ray generates show them.",
             "Ray's application asks for no key: whoever reaches the Service may use it. Keep it inside the cluster.",
         ),
