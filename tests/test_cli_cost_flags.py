@@ -82,6 +82,10 @@ def test_terms_of_apis(selfhost):
 
     # list price per million: 2.50 in, 1.25 cached, 10 out; batch at half
     assert gpt("--cached-share", "0.5") == pytest.approx(0.75 * 1.875 + 0.25 * 10)
+    # claude-sonnet-4-5: 3.75 to write to its cache, 3 in, 0.30 read, 15 out
+    words = ("--cached-share", "0.6", "--cache-write-share", "0.1")
+    sonnet = 0.75 * (0.3 * 3 + 0.6 * 0.3 + 0.1 * 3.75) + 0.25 * 15
+    assert gpt(*words, name="claude-sonnet-4-5") == pytest.approx(sonnet)
     assert gpt("--batch") == gpt(name="gpt-4o@batch") == pytest.approx(4.375 / 2)
     assert gpt("--retries", "0.1") == pytest.approx(4.375 * 1.1)
 
@@ -109,6 +113,11 @@ def test_prices_of_ones_own(selfhost, tmp_path):
     )
     found = report(selfhost, *STATED, "--compare", "acme/fast", "--prices", litellm)["alternatives"][0]
     assert found["usd_per_mtok"] == pytest.approx(0.75 * 2 + 0.25 * 6)
+    row = {"input_cost_per_token": 2e-6, "output_cost_per_token": 6e-6, "cache_creation_input_token_cost": 2.5e-6}
+    litellm.write_text(json.dumps({"acme/fast": row}))
+    words = ("--compare", "acme/fast", "--prices", litellm, "--cache-write-share", "0.5")
+    found = report(selfhost, *STATED, *words)["alternatives"][0]
+    assert found["usd_per_mtok"] == pytest.approx(0.75 * (0.5 * 2 + 0.5 * 2.5) + 0.25 * 6)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +234,8 @@ def test_the_migration_page(selfhost):
         ([*STATED, "--other", "storage=5 per year"], "is not other money"),
         ([*STATED, "--on-call", "-3"], "on-call pay"),
         ([*STATED, "--cached-share", "2"], "the cached share is 2.0"),
+        ([*STATED, "--cache-write-share", "-0.1"], "the share written to the cache is -0.1"),
+        ([*STATED, "--cached-share", "0.8", "--cache-write-share", "0.3"], "more than all of it"),
         ([*STATED, "--retries", "nan"], "the share of retried requests is nan"),
         ([*STATED, "--requests", "600/"], "is not a class of requests"),
         ([*STATED, "--requests", "600/200x0"], "makes no sense"),

@@ -34,6 +34,22 @@ def test_cached_input():
     assert "no cached price is listed" in found.note
 
 
+def test_input_written_to_the_cache():
+    # claude-sonnet-4-5: $3 in, $0.30 read, $3.75 written, $15 out, by Anthropic's price page, read 2026-11-24.
+    # 0.75 × (0.3 × 3 + 0.6 × 0.3 + 0.1 × 3.75) + 0.25 × 15 = 0.75 × 1.455 + 3.75 = 4.84125
+    usd, found = price("claude-sonnet-4-5", Terms(cached_share=D("0.6"), written_share=D("0.1")))
+    assert usd == D("4.84125")
+    assert found.usd_per_mtok_cache_write == D("3.75")
+    assert "10 % of the input written to the cache at $3.75 per million" in found.note
+    # Without the share the price is named, and not counted: 0.75 × (0.4 × 3 + 0.6 × 0.3) + 3.75 = 4.785
+    usd, found = price("claude-sonnet-4-5", Terms(cached_share=D("0.6")))
+    assert usd == D("4.785")
+    assert "writing to its cache, $3.75 per million, is not counted" in found.note
+    # gpt-4o charges nothing for it: 0.75 × 2.5 + 0.25 × 10 whatever is written
+    usd, found = price("gpt-4o", Terms(written_share=D("0.5")))
+    assert (usd, found.usd_per_mtok_cache_write) == (D("4.375"), None)
+
+
 def test_batch_of_one_and_of_all():
     # Half price: gpt-4o 0.75 × 1.25 + 0.25 × 5 = 2.1875; Sonnet 4.5 0.75 × 1.5 + 0.25 × 7.5 = 3.00
     assert price("gpt-4o@batch")[0] == D("2.1875")

@@ -81,6 +81,9 @@ def cost(
     cached_share: Annotated[
         float | None, typer.Option(help="Share of the input that APIs read from their cache. Default: 0.")
     ] = None,
+    cache_write_share: Annotated[
+        float | None, typer.Option(help="Share of the input that APIs write to their cache. Default: 0.")
+    ] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Batch prices of every API that has them.")] = False,
     retries: Annotated[
         float | None, typer.Option(help="Share of API requests sent and paid twice. Default: 0.")
@@ -148,7 +151,7 @@ def cost(
             inputs.names_of(compare),
             classes or (speed.request,),
             today,
-            inputs.terms_of(cached_share, batch, retries),
+            inputs.terms_of(cached_share, cache_write_share, batch, retries),
             inputs.book_of(prices),
         ),
         Scenario(

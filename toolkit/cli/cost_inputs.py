@@ -293,15 +293,18 @@ def others_of(said: Sequence[str]) -> tuple[Other, ...]:
     return tuple(found)
 
 
-def terms_of(cached_share: float | None, batch: bool, retries: float | None) -> Terms:
+def terms_of(cached_share: float | None, written_share: float | None, batch: bool, retries: float | None) -> Terms:
     """On which terms the APIs are used."""
     from toolkit.cost.traffic import Terms
 
-    return Terms(
-        ratio("the cached share", cached_share) or Decimal(0),
-        batch,
-        ratio("the share of retried requests", retries) or Decimal(0),
-    )
+    cached = ratio("the cached share", cached_share) or Decimal(0)
+    written = ratio("the share written to the cache", written_share) or Decimal(0)
+    if cached + written > 1:
+        raise InputError(
+            f"{cached:g} of the input read from the cache and {written:g} written to it are more than all of it",
+            "The two and what is neither add up to 1.",
+        )
+    return Terms(cached, batch, ratio("the share of retried requests", retries) or Decimal(0), written)
 
 
 def names_of(compare: str | None) -> list[str]:

@@ -39,9 +39,11 @@ class Quote:
 
     def usd_per_mtok(self, input_share: Decimal) -> Decimal:
         """Dollars per million tokens when that share of them is input, cached and retried as the terms say."""
-        price, cached = self.price, self.terms.cached_share
-        read = price.usd_per_mtok_input if price.usd_per_mtok_cached is None else price.usd_per_mtok_cached
-        into = (1 - cached) * price.usd_per_mtok_input + cached * read
+        price, cached, written = self.price, self.terms.cached_share, self.terms.written_share
+        new = price.usd_per_mtok_input
+        read = new if price.usd_per_mtok_cached is None else price.usd_per_mtok_cached
+        write = new if price.usd_per_mtok_cache_write is None else price.usd_per_mtok_cache_write
+        into = (1 - cached - written) * new + cached * read + written * write
         mix = input_share * into + (1 - input_share) * price.usd_per_mtok_output
         return (mix + self.usd_per_request / self.request.tokens * MTOK) * (1 + self.terms.retried_share)
 
@@ -145,10 +147,11 @@ def _listed(provider: Provider, model: ModelInfo, on: date) -> ApiPrice:
 
 @dataclass(frozen=True)
 class _Rates:
-    """Dollars per million new input, cached input and output tokens, and per request beyond that."""
+    """Dollars per million new, cached and cache-written input and output tokens, and per request beyond that."""
 
     new: Decimal
     cached: Decimal
+    written: Decimal
     out: Decimal
     per_request: Decimal
 
@@ -166,19 +169,20 @@ def _priced(
     moments = _hours(model, on)
     context = _context(provider, model, variant or (BATCH if terms.batch else ORDINARY), moments[0], variant is None)
     rates = [_rates(provider, model, requests, at, context) for at in moments]
-    new, cached, out, per_request = (
+    new, cached, written, out, per_request = (
         sum((getattr(r, kind) for r in rates), Decimal(0)) / len(rates)
-        for kind in ("new", "cached", "out", "per_request")
+        for kind in ("new", "cached", "written", "out", "per_request")
     )
     mean = mean_request(requests)
-    has_cache = model.get_prices(moments[0], context).cache_read_mtok is not None
+    listed_prices = model.get_prices(moments[0], context)
     price = ApiPrice(
         name=ref,
         provider=provider.id,
         model=model.id,
         usd_per_mtok_input=new,
         usd_per_mtok_output=out,
-        usd_per_mtok_cached=cached if has_cache else None,
+        usd_per_mtok_cached=None if listed_prices.cache_read_mtok is None else cached,
+        usd_per_mtok_cache_write=None if listed_prices.cache_write_mtok is None else written,
         terms=next(iter(context.values())) if context else None,
         price_date=price_date(),
         source=(provider.pricing_urls or ["genai-prices"])[0],
@@ -212,6 +216,12 @@ def remarks_on_terms(price: ApiPrice, terms: Terms) -> Iterator[str]:
             if price.usd_per_mtok_cached is None
             else f"{float(terms.cached_share) * 100:.3g} % of the input cached"
         )
+    write = price.usd_per_mtok_cache_write
+    if terms.written_share and write is not None:
+        told = f"{float(terms.written_share) * 100:.3g} % of the input written to the cache"
+        yield f"{told} at ${float(write):.4g} per million"
+    elif terms.cached_share and write is not None and write > price.usd_per_mtok_input:
+        yield f"writing to its cache, ${float(write):.4g} per million, is not counted"
     if terms.retried_share:
         yield f"{float(terms.retried_share) * 100:.3g} % of the requests paid twice"
 
@@ -255,28 +265,40 @@ def _rates(
             f"{provider.id}:{model.id} has no list price per input and output token",
             "Name a chat model with a price; `selfhost prices NAME` searches them.",
         )
-    sums = {"new": Decimal(0), "cached": Decimal(0), "out": Decimal(0), "per_request": Decimal(0)}
+    sums = {
+        "new": Decimal(0),
+        "cached": Decimal(0),
+        "written": Decimal(0),
+        "out": Decimal(0),
+        "per_request": Decimal(0),
+    }
     into = sent = weight = Decimal(0)
     for request in requests:
         a, b = max(1, request.input_tokens), max(1, request.output_tokens)
-        fresh, read = (_paid(model, provider, a, cached, b, at, context) for cached in (0, a))
+        fresh, read, write = (
+            _paid(model, provider, (a, cached, written, b), at, context) for cached, written in ((0, 0), (a, 0), (0, a))
+        )
         sums["new"] += request.weight * fresh.input_price
         sums["cached"] += request.weight * read.input_price
+        sums["written"] += request.weight * write.input_price
         sums["out"] += request.weight * fresh.output_price
         sums["per_request"] += request.weight * (fresh.total_price - fresh.input_price - fresh.output_price)
         into, sent, weight = into + request.weight * a, sent + request.weight * b, weight + request.weight
     return _Rates(
         new=sums["new"] / into * MTOK,
         cached=sums["cached"] / into * MTOK,
+        written=sums["written"] / into * MTOK,
         out=sums["out"] / sent * MTOK,
         per_request=sums["per_request"] / weight,
     )
 
 
 def _paid(
-    model: ModelInfo, provider: Provider, into: int, cached: int, out: int, at: datetime, context: dict[str, str]
+    model: ModelInfo, provider: Provider, tokens: tuple[int, int, int, int], at: datetime, context: dict[str, str]
 ) -> Any:
+    """The package's price of input tokens (of them read from the cache, and written to it) and output tokens."""
     from genai_prices.types import Usage
 
-    usage = Usage(input_tokens=into, cache_read_tokens=cached, output_tokens=out)
+    into, cached, written, out = tokens
+    usage = Usage(input_tokens=into, cache_read_tokens=cached, cache_write_tokens=written, output_tokens=out)
     return model.calc_price(usage, provider, genai_request_timestamp=at, price_context=context or None)

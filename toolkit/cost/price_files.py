@@ -1,8 +1,9 @@
 """The edge to price files of the user's own: TOML of our tables, or the price JSON of LiteLLM.
 
 LiteLLM's file maps a model to dollars per token: ``input_cost_per_token``, ``output_cost_per_token``,
-``cache_read_input_token_cost``, ``input_cost_per_token_batches``, ``litellm_provider``, ``mode`` and sometimes
-``deprecation_date`` (BerriAI/litellm, model_prices_and_context_window.json). Nothing of it is shipped here.
+``cache_read_input_token_cost``, ``cache_creation_input_token_cost``, ``input_cost_per_token_batches``,
+``litellm_provider``, ``mode`` and sometimes ``deprecation_date`` (BerriAI/litellm,
+model_prices_and_context_window.json). Nothing of it is shipped here.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def _litellm_row(path: Path, key: str, row: Mapping[str, Any], read: date) -> Ap
     provider = PROVIDERS.get(named, named)
     model = key.removeprefix(f"{named}/")
     cached = _per_mtok(path, key, row, "cache_read_input_token_cost")
+    written = _per_mtok(path, key, row, "cache_creation_input_token_cost")
     batch = [_per_mtok(path, key, row, f"{kind}_cost_per_token_batches") for kind in ("input", "output")]
     fields = {
         "name": f"{provider}:{model}",
@@ -106,6 +108,7 @@ def _litellm_row(path: Path, key: str, row: Mapping[str, Any], read: date) -> Ap
         "usd_per_mtok_input": into,
         "usd_per_mtok_output": out,
         "usd_per_mtok_cached": cached if cached and cached <= into else None,
+        "usd_per_mtok_cache_write": written or None,
         "usd_per_mtok_input_batch": batch[0] if all(batch) else None,
         "usd_per_mtok_output_batch": batch[1] if all(batch) else None,
         "retires": _date(row.get("deprecation_date")),

@@ -162,6 +162,7 @@ def alternative(quote: Quote, hosting: Hosting, input_share: Decimal, tokens_per
         usd_per_mtok_input=price.usd_per_mtok_input,
         usd_per_mtok_output=price.usd_per_mtok_output,
         usd_per_mtok_cached=price.usd_per_mtok_cached,
+        usd_per_mtok_cache_write=price.usd_per_mtok_cache_write,
         terms=price.terms,
         deprecated=price.deprecated,
         retires=price.retires,

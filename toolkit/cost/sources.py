@@ -136,6 +136,7 @@ def _of_record(
         usd_per_mtok_input=taken[0] if taken else model.usd_per_mtok_input,
         usd_per_mtok_output=taken[1] if taken else model.usd_per_mtok_output,
         usd_per_mtok_cached=model.usd_per_mtok_cached,
+        usd_per_mtok_cache_write=model.usd_per_mtok_cache_write,
         terms=api_prices.BATCH if taken else None,
         price_date=model.checked.isoformat(),
         source=model.source,

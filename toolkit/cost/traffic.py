@@ -32,13 +32,14 @@ class Request:
 class Terms:
     """How an API is used.
 
-    ``cached_share`` of the input tokens are read from the provider's cache; ``batch`` asks for answers within a day;
-    ``retried_share`` of the requests are sent, and paid, once more.
+    ``cached_share`` of the input tokens are read from the provider's cache, ``written_share`` written to it; ``batch``
+    asks for answers within a day; ``retried_share`` of the requests are sent, and paid, once more.
     """
 
     cached_share: Decimal = Decimal(0)
     batch: bool = False
     retried_share: Decimal = Decimal(0)
+    written_share: Decimal = Decimal(0)
 
 
 TYPICAL = Request()

@@ -10,9 +10,9 @@ from toolkit.types import Alternative, CostReport
 
 COLUMNS = (
     "option", "provider", "model", "terms", "price_date", "retires", "usd_per_mtok_input", "usd_per_mtok_cached",
-    "usd_per_mtok_output", "usd_per_mtok", "usd_per_month", "usd_per_month_p10", "usd_per_month_p90", "tokens_per_day",
-    "replicas", "utilisation", "self_host_wins_from_tokens_per_day", "p_self_host_cheaper", "usd_per_good_answer",
-    "how",
+    "usd_per_mtok_cache_write", "usd_per_mtok_output", "usd_per_mtok", "usd_per_month", "usd_per_month_p10",
+    "usd_per_month_p90", "tokens_per_day", "replicas", "utilisation", "self_host_wins_from_tokens_per_day",
+    "p_self_host_cheaper", "usd_per_good_answer", "how",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would compute."""
@@ -69,6 +69,7 @@ def _api(a: Alternative, cost: CostReport) -> Row:
         "retires": a.retires,
         "usd_per_mtok_input": a.usd_per_mtok_input,
         "usd_per_mtok_cached": a.usd_per_mtok_cached,
+        "usd_per_mtok_cache_write": a.usd_per_mtok_cache_write,
         "usd_per_mtok_output": a.usd_per_mtok_output,
         "usd_per_mtok": a.usd_per_mtok,
         "usd_per_month": a.usd_per_month,

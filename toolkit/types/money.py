@@ -48,6 +48,8 @@ class Alternative(Frozen):
     usd_per_mtok_output: Money | None = None
     usd_per_mtok_cached: Money | None = None
     """Of input tokens read from the provider's cache; None where there is no such price."""
+    usd_per_mtok_cache_write: Money | None = None
+    """Of input tokens written to it; None where they cost what others do."""
     terms: str | None = None
     """``batch``, ``flex``, …: the price of that kind of processing; None is the standard one."""
     deprecated: bool = False
@@ -250,6 +252,8 @@ class ApiPrice(Frozen):
     usd_per_mtok_output: Money
     usd_per_mtok_cached: Money | None = None
     """Of input tokens read from the provider's cache; None where there is no such price."""
+    usd_per_mtok_cache_write: Money | None = None
+    """Of input tokens written to it; None where they cost what others do."""
     terms: str | None = None
     """``batch``, ``flex``, …: the price of that kind of processing; None is the standard one."""
     price_date: str

@@ -71,6 +71,8 @@ class ApiModel(Sourced):
     usd_per_mtok_output: Money | None = Field(default=None, gt=0, lt=10_000)
     usd_per_mtok_cached: Money | None = Field(default=None, gt=0, lt=10_000)
     """Of input tokens read from the provider's cache."""
+    usd_per_mtok_cache_write: Money | None = Field(default=None, gt=0, lt=10_000)
+    """Of input tokens written to it; as others where it is not given."""
     usd_per_mtok_input_batch: Money | None = Field(default=None, gt=0, lt=10_000)
     usd_per_mtok_output_batch: Money | None = Field(default=None, gt=0, lt=10_000)
     retires: date | None = None
@@ -84,7 +86,7 @@ class ApiModel(Sourced):
             raise ValueError("give both the input and the output price, or neither")
         if None in batch and batch != (None, None):
             raise ValueError("give both batch prices, or neither")
-        if own[0] is None and (batch[0] or self.usd_per_mtok_cached):
+        if own[0] is None and (batch[0] or self.usd_per_mtok_cached or self.usd_per_mtok_cache_write):
             raise ValueError("a cached or batch price needs the standard prices beside it")
         if own[0] is not None and self.usd_per_mtok_cached is not None and self.usd_per_mtok_cached > own[0]:
             raise ValueError("a cached token is dearer than a new one")
