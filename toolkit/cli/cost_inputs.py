@@ -86,7 +86,8 @@ def read_log(path: Path) -> Log:
         f"peak ratio {found.peak:.3g}: busiest of {found.hours:,} hours, by {found.by} ({found.requests:,} in the log)"
     )
     if found.classes:
-        note(f"{len(found.classes)} classes of requests by the length of their input")
+        classes = "one class" if len(found.classes) == 1 else f"{len(found.classes)} classes"
+        note(f"{classes} of requests by the length of their input")
     return found
 
 

@@ -89,7 +89,8 @@ def read(lines: Iterable[str]) -> Log:
         raise InputError("the log has no rows", "Give CSV with a header, or one JSON object a line.")
     hours = max(by_request) - min(by_request) + 1
     if not MIN_HOURS <= hours <= MAX_HOURS:
-        raise InputError(f"the log spans {hours:,} hours; a peak needs a day at least, and five years at most")
+        span = "one hour" if hours == 1 else f"{hours:,} hours"
+        raise InputError(f"the log spans {span}; a peak needs a day at least, and five years at most")
     counted, by = (by_token, "tokens") if weighed == requests and by_token.total() else (by_request, "requests")
     ratio = Decimal(max(counted.values())) * hours / counted.total()
     return Log(ratio, requests, hours, by, classes.means())

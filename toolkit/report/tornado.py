@@ -12,12 +12,16 @@ EMPTY = Table("", ("",), (), {}, {}, 1)
 
 
 def bars(cost: CostReport) -> str:
-    """One bar an input, on a common scale, from its price at one end to that at the other; empty without draws."""
+    """One bar an input, on a common scale, from its price at one end to that at the other; empty without draws.
+
+    A mark stands at the price with everything as stated.
+    """
     swings = cost.uncertainty.tornado if cost.uncertainty else ()
     if not swings:
         return ""
     low, high = _scale(swings)
-    items = "".join(_bar(swing, low, high) for swing in swings)
+    stated = cost.allocation_usd_per_mtok
+    items = "".join(_bar(swing, low, high, None if stated is None else float(stated)) for swing in swings)
     return f'<ul class="bars tornado" aria-label="What moves the price per million tokens">{items}</ul>'
 
 
@@ -34,7 +38,9 @@ def table(cost: CostReport) -> Table:
         )
         for swing in cost.uncertainty.tornado
     )
-    caption = "What moves the price most: each input alone from its 10th to its 90th percentile."
+    caption = "What moves the price most: each input alone from its 10th to its 90th percentile"
+    stated = cost.allocation_usd_per_mtok
+    caption += f"; with all as stated it is {words.usd(stated)}." if stated is not None else "."
     return Table(caption, ("", "the input", "$ per million", "known how"), rows, {}, {}, words_from=3)
 
 
@@ -43,12 +49,14 @@ def _scale(swings: tuple[Swing, ...]) -> tuple[float, float]:
     return min(ends), max(ends)
 
 
-def _bar(swing: Swing, low: float, high: float) -> str:
+def _bar(swing: Swing, low: float, high: float, stated: float | None) -> str:
     a, b = sorted((swing.usd_per_mtok_at_p10, swing.usd_per_mtok_at_p90))
     start, width = ((end - low) / (high - low) * 100 for end in (a, b - a + low))
     remark = f"× {words.significant(swing.factor_p10)} to × {words.significant(swing.factor_p90)}, {swing.how}"
+    mark = "" if stated is None else f'<i class="stated" style="left:{(stated - low) / (high - low) * 100:.2f}%"></i>'
+    bar = f'<span class="bar" style="margin-left:{start:.2f}%;width:{width:.2f}%"></span>'
     return (
         f'<li class="own"><span class="bar-name">{escape(swing.what)}<small>{escape(remark)}</small></span>'
-        f'<span class="bar-track"><span class="bar" style="margin-left:{start:.2f}%;width:{width:.2f}%"></span></span>'
+        f'<span class="bar-track">{bar}{mark}</span>'
         f"<b>{words.usd(a)}–{words.usd(b).removeprefix('$')}</b></li>"
     )
