@@ -131,6 +131,15 @@ def test_cost_and_recommend_agree_on_a_folder(plan: tuple[str, ...], deploy: tup
     assert used["usage_usd_per_mtok"] == pytest.approx(busy["usd_per_mtok"]["p50"])
 
 
+def test_more_than_is_deployed_and_what_does_not_hold_it(folder: Path) -> None:
+    found = document("recommend", folder, "--users", "5000")
+    (option,) = found["options"]
+    assert option["replicas"] > 2
+    assert f"2 deployed: this load needs {option['replicas']} replicas" in found["notes"]
+    assert "on 1 × T4" in error_of("recommend", folder, "--gpu", "T4", status=1)
+    assert "H100-SXM-80GB is datacenter, not cpu" in error_of("recommend", folder, "--only", "cpu")
+
+
 def test_an_eight_bit_cache_holds_more_and_is_read_faster(tmp_path: Path) -> None:
     words = ("llama-3.1-70b", "--gpu", "H100-SXM-80GB:4", "--context", "32768", "--engine-version", "0.32")
     found = []

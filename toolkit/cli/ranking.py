@@ -135,7 +135,7 @@ def rank(
         slo=load.slo.text if load.slo else None,
         options=tuple(options),
         not_judged=tuple(left_out),
-        notes=_notes(load),
+        notes=(*_notes(load), *_more(load, options)),
     )
 
 
@@ -143,6 +143,14 @@ def _notes(load: Load) -> tuple[str, ...]:
     """What a reader must know to trust the ranking."""
     tails = ("the service level is held against expected times: tails under load are not predicted",)
     return (_basis(load), *(tails if load.slo else ()))
+
+
+def _more(load: Load, options: Sequence[HardwareOption]) -> tuple[str, ...]:
+    """That the load takes more than what is deployed."""
+    most = max(option.replicas for option in options)
+    if load.there is None or most <= load.there.replicas:
+        return ()
+    return (f"{load.there.replicas} deployed: this load needs {most:,} replicas",)
 
 
 def _basis(load: Load) -> str:
@@ -369,7 +377,8 @@ def _nothing(
         return DeclinedError(f"nothing within the budget: {priced[0].gpu}: {priced[0].reason}", "raise it.")
     if left_out and all("price" in n.reason for n in left_out):
         return DeclinedError("no dated rental price is known for any of these devices", "give what the device costs.")
+    place = f"{load.there.count} × {left_out[0].gpu}" if load.there and left_out else "up to 8 of any priced device"
     return DeclinedError(
-        f"{target} with {load.context:,} tokens does not fit on up to 8 of any priced device",
+        f"{target} with {load.context:,} tokens does not fit on {place}",
         change or "no smaller format or context that was tried fits either; take a smaller model.",
     )

@@ -70,6 +70,8 @@ def recommend(
             f"measure it (`selfhost bench`) and price the result (`selfhost cost`), or {FOUR_NUMBERS}",
         )
     one = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)[0] if gpu or described else None
+    if one and only and one.device_class != only:
+        raise InputError(f"{one.name} is {one.device_class}, not {only}", "name a device or a class, not both.")
     load = Load(
         context=context or 8192,
         users=users,
