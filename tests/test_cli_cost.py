@@ -10,6 +10,7 @@ import pytest
 
 from tests.report.made import level_of, result_of, rows_of
 from toolkit.cli.main import run
+from toolkit.types import ServerSide
 
 USERS = (1, 4)
 ROWS = rows_of(USERS, seconds=6)
@@ -186,9 +187,30 @@ def test_four_shapes_give_the_cost_of_each_kind_of_token(selfhost, tmp_path):
     assert 0 < cost_in < cost_out
     assert split["usage_usd_per_mtok"] == pytest.approx((cost_in + cost_out) / 2)
     assert split["goodput_basis"] == "computed"
+    assert split["usd_per_mtok_input_cached"] is None
     status, _, err = selfhost("cost", *files[:2], "--gpu-price", "1/h")
     assert status == 1
     assert "at least 4 mixes" in err
+
+
+def test_a_prefix_cache_that_the_server_tells_of_is_priced_apart(selfhost, tmp_path):
+    """Each second is 0.1 ms a new, 0.02 ms a cached and 1 ms an output token; $3.60/h is $0.001 a second."""
+    files = []
+    for k, (share, held) in enumerate(((0.2, 0.0), (0.5, 0.6), (0.8, 0.3), (0.9, 0.9), (0.95, 0.1))):
+        speed = 1000 / (share * ((1 - held) * 0.1 + held * 0.02) + (1 - share) * 1)
+        into, out = share * speed, (1 - share) * speed
+        counts = {"input_tok_s": into, "output_tok_s": out, "input_tokens": int(into), "output_tokens": int(out)}
+        server = ServerSide(source="vllm", prefix_hit_share=held)
+        level = level_of(ROWS, 0, 1).model_copy(update=counts | {"server": server})
+        file = tmp_path / f"{k}.json"
+        document = result_of(ROWS, USERS, levels=(level,), best_under_slo=None)
+        file.write_text(document.model_dump_json(by_alias=True))
+        files.append(file)
+    found = report(selfhost, "cost", *files, "--gpu-price", "3.60/h")
+    assert found["usd_per_mtok_input"] == pytest.approx(0.10)
+    assert found["usd_per_mtok_input_cached"] == pytest.approx(0.02)
+    assert found["usd_per_mtok_output"] == pytest.approx(1.00)
+    assert "$0.02 in from the prefix cache" in selfhost("cost", *files, "--gpu-price", "3.60/h")[1]
 
 
 def test_out_writes_the_report_with_the_cost_in_it(selfhost, bench, tmp_path):

@@ -71,7 +71,12 @@ def split_of(measured: Sequence[BenchResult], allow_invalid: bool) -> Split | No
     if len(measured) < 2:
         return None
     levels = [chosen_level(result, allow_invalid) for result in measured]
-    runs = [Run(Decimal(str(lv.input_tok_s)), Decimal(str(lv.output_tok_s))) for lv in levels]
+    held = [lv.server.prefix_hit_share if lv.server else None for lv in levels]
+    told = None not in held
+    runs = [
+        Run(Decimal(str(lv.input_tok_s)), Decimal(str(lv.output_tok_s)), Decimal(str(share if told else 0)))
+        for lv, share in zip(levels, held, strict=True)
+    ]
     return None if shapes(runs) == 1 else fit(runs)
 
 

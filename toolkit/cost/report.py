@@ -15,6 +15,7 @@ from toolkit.cost.goodput import Goodput
 from toolkit.cost.machine_price import MachinePrice
 from toolkit.cost.notes import notes
 from toolkit.cost.scenario import Load, Power, Scenario, hosting_of
+from toolkit.cost.split import Kinds
 from toolkit.cost.uncertainty import DRAWS, factors, simulate
 from toolkit.errors import DeclinedError, InputError
 from toolkit.types import Alternative, Basis, CostReport, Currency, MonthlyUsd
@@ -30,7 +31,7 @@ def cost_report(
     scenario: Scenario | None = None,
     *,
     currency: Currency | None = None,
-    split_usd_per_mtok: tuple[Decimal, Decimal] | None = None,
+    split_usd_per_mtok: Kinds | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> CostReport:
@@ -68,7 +69,7 @@ Fields = dict[str, Any]
 """Fields of a CostReport by name, validated by it."""
 
 
-def _machine(goodput: Goodput, price: MachinePrice, hosting: Hosting, split: tuple[Decimal, Decimal] | None) -> Fields:
+def _machine(goodput: Goodput, price: MachinePrice, hosting: Hosting, split: Kinds | None) -> Fields:
     """How fast a replica is, what its hardware costs, and the usage price that follows."""
     return {
         "goodput_tok_s": float(goodput.tok_s),
@@ -86,8 +87,9 @@ def _machine(goodput: Goodput, price: MachinePrice, hosting: Hosting, split: tup
         "open_hours_per_month": float(hosting.open_hours),
         "paid_hours_per_month": float(hosting.paid_hours),
         "usage_usd_per_mtok": formulas.usage_usd_per_mtok(price.gpus, price.usd_per_gpu_hour, goodput.tok_s),
-        "usd_per_mtok_input": split[0] if split else None,
-        "usd_per_mtok_output": split[1] if split else None,
+        "usd_per_mtok_input": split.input if split else None,
+        "usd_per_mtok_input_cached": split.cached if split else None,
+        "usd_per_mtok_output": split.output if split else None,
     }
 
 

@@ -33,7 +33,7 @@ def cost_csv(cost: CostReport) -> str:
 def _own(cost: CostReport) -> list[Row]:
     """The usage price; with a volume the month, and what it is made of (those lines add up to it)."""
     whose: Row = {"model": cost.model, "usd_per_mtok_input": cost.usd_per_mtok_input}
-    whose["usd_per_mtok_output"] = cost.usd_per_mtok_output
+    whose |= {"usd_per_mtok_cached": cost.usd_per_mtok_input_cached, "usd_per_mtok_output": cost.usd_per_mtok_output}
     rows: list[Row] = [
         {"option": "self-hosted, busy all day", **whose, "usd_per_mtok": cost.usage_usd_per_mtok, "how": cost.price_how}
     ]

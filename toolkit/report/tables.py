@@ -76,6 +76,8 @@ def of_cost(cost: CostReport) -> Table:
     ]
     if cost.usd_per_mtok_input is not None and cost.usd_per_mtok_output is not None:
         split = f"{words.usd(cost.usd_per_mtok_input)} in, {words.usd(cost.usd_per_mtok_output)} out"
+        if cost.usd_per_mtok_input_cached is not None:
+            split += f", {words.usd(cost.usd_per_mtok_input_cached)} in from the prefix cache"
         rows.append(("Of it per kind of token", split, "computed", "least squares over the runs given"))
     if cost.energy_usd_per_mtok is not None and cost.joules_per_token is not None:
         how = f"{words.significant(cost.joules_per_token)} joules per token ({cost.joules_basis})"

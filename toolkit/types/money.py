@@ -132,6 +132,8 @@ class CostReport(Document):
     monthly_lines: tuple[CostLine, ...] = ()
     """The same month, line by line."""
     usd_per_mtok_input: Money | None = None
+    usd_per_mtok_input_cached: Money | None = None
+    """Of input that the prefix cache held; None where the runs do not tell it from other input."""
     usd_per_mtok_output: Money | None = None
     alternatives: tuple[Alternative, ...] = ()
     notes: tuple[str, ...] = ()
