@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from toolkit.cli import cost_options as c
 from toolkit.cli import options as o
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -14,103 +12,51 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def cost(
-    results: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="A result.json or its folder. Several of one shape: an interval; four or more shapes: cost per kind "
-            "of token. Also a folder that deploy wrote: its replicas and its hardware."
-        ),
-    ] = None,
-    goodput: Annotated[float | None, typer.Option(help="Tokens/s of one replica, instead of a measured one.")] = None,
-    gpu_price: Annotated[
-        str | None, typer.Option(help="What one device costs: 1.39/h, 900/month. Default: by the machine measured.")
-    ] = None,
-    gpu: Annotated[str | None, typer.Option(help="A device as NAME or NAME:COUNT, at its dated median rent.")] = None,
-    gpus: Annotated[int | None, typer.Option(help="Devices of one replica. Default: all of the machine's.")] = None,
-    spot: Annotated[
-        bool, typer.Option("--spot", help="Rent as spot, at the dated median of the device named.")
-    ] = False,
-    spot_price: Annotated[str | None, typer.Option(help="What one device costs as spot: 0.45/h.")] = None,
-    spot_share: Annotated[
-        float | None, typer.Option(help="Share of the hours that are spot, the rest on demand. Default: 1.")
-    ] = None,
-    interruptions: Annotated[float | None, typer.Option(help="Spot interruptions of a replica per month.")] = None,
-    restart_minutes: Annotated[float | None, typer.Option(help="Minutes to restart after one.")] = None,
-    redo_minutes: Annotated[float | None, typer.Option(help="Minutes of work each one wastes. Default: 0.")] = None,
-    buy: Annotated[
-        str | None,
-        typer.Option(help="Bought, not rented: dollars per device; list takes the profile's price of --gpu."),
-    ] = None,
-    residual: Annotated[float | None, typer.Option(help="Share of that it is sold for at the end. Default: 0.")] = None,
-    years: Annotated[float | None, typer.Option(help="Years it is written off over. Default: 3.")] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Opening hours: 'mon-fri 8-20, sat 9-14'. Default: all the time.")
-    ] = None,
-    hours_per_month: Annotated[
-        float | None, typer.Option(help="Hours a month it runs, for scale to zero. Default: 730.")
-    ] = None,
-    starts: Annotated[float | None, typer.Option(help="Starts from zero per month.")] = None,
-    cold_start_minutes: Annotated[float | None, typer.Option(help="Minutes until the first answer of a start.")] = None,
-    tokens_per_day: Annotated[
-        str | None, typer.Option(help="Volume to serve, input + output: 250k, 10M, 1.5B.")
-    ] = None,
-    input_share: Annotated[
-        float | None, typer.Option(help="Share of input tokens. Default: measured, else 0.75.")
-    ] = None,
-    peak_ratio: Annotated[float | None, typer.Option(help="Peak load over mean load. Default: 3, assumed.")] = None,
-    request_log: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV or JSONL log of requests with times: the peak ratio and the lengths are read from it."
-        ),
-    ] = None,
-    spare: Annotated[int, typer.Option(help="Replicas that stand by.")] = 0,
-    setup_hours: Annotated[float, typer.Option(help="People's hours to set it up.")] = 0,
-    horizon_months: Annotated[float, typer.Option(help="Months over which the set-up is spread.")] = 24,
-    upkeep_hours: Annotated[float, typer.Option(help="People's hours every month.")] = 0,
-    people_rate: Annotated[float | None, typer.Option(help="Dollars per hour of people's time.")] = None,
-    on_call: Annotated[float | None, typer.Option(help="Dollars a month for being on call.")] = None,
-    other: Annotated[
-        list[str] | None,
-        typer.Option(help="Other money, repeated: storage=500*0.08, licence=375, 'egress=0.02 per mtok' (or replica)."),
-    ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(help="APIs to stand beside it, with commas; NAME@batch, @flex…; none for no API. Default: three."),
-    ] = None,
-    cached_share: Annotated[
-        float | None, typer.Option(help="Share of the input that APIs read from their cache. Default: 0.")
-    ] = None,
-    cache_write_share: Annotated[
-        float | None, typer.Option(help="Share of the input that APIs write to their cache. Default: 0.")
-    ] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Batch prices of every API that has them.")] = False,
-    retries: Annotated[
-        float | None, typer.Option(help="Share of API requests sent and paid twice. Default: 0.")
-    ] = None,
-    requests: Annotated[
-        str | None, typer.Option(help="Classes of requests, input/output tokens: 600/200x7,9000/400x3. Default: one.")
-    ] = None,
-    prices: Annotated[
-        Path | None, typer.Option(help="Your own API prices: TOML of [[api_model]] tables, or LiteLLM's price JSON.")
-    ] = None,
-    quality: Annotated[
-        Path | None, typer.Option(help="How good the answers are, as TOML: cost per good answer. See docs/cost.md.")
-    ] = None,
-    currency: Annotated[str | None, typer.Option(help="A second currency: INR=93 or INR=93@2026-06-24.")] = None,
-    watts: Annotated[
-        float | None, typer.Option(help="Power of one replica, when electricity is not in the price.")
-    ] = None,
-    usd_per_kwh: Annotated[float | None, typer.Option(help="Dollars per kilowatt-hour.")] = None,
-    pue: Annotated[
-        float | None, typer.Option(help="What the building adds to the power, at least 1. Default: 1.")
-    ] = None,
-    draws: Annotated[int, typer.Option(help="Monte Carlo draws behind the intervals, 100 to 100,000.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws: the same seed, the same intervals.")] = 0,
-    allow_invalid: Annotated[bool, typer.Option("--allow-invalid", help="Use a bench that is not valid.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for cost.json, cost.csv and the report with this cost.")
-    ] = None,
+    results: c.Results = None,
+    goodput: c.Goodput = None,
+    gpu_price: c.GpuPrice = None,
+    gpu: c.Gpu = None,
+    gpus: c.Gpus = None,
+    spot: c.Spot = False,
+    spot_price: c.SpotPrice = None,
+    spot_share: c.SpotShare = None,
+    interruptions: c.Interruptions = None,
+    restart_minutes: c.RestartMinutes = None,
+    redo_minutes: c.RedoMinutes = None,
+    buy: c.Buy = None,
+    residual: c.Residual = None,
+    years: c.Years = None,
+    schedule: c.Schedule = None,
+    hours_per_month: c.HoursPerMonth = None,
+    starts: c.Starts = None,
+    cold_start_minutes: c.ColdStartMinutes = None,
+    tokens_per_day: c.TokensPerDay = None,
+    input_share: c.InputShare = None,
+    peak_ratio: c.PeakRatio = None,
+    request_log: c.RequestLog = None,
+    spare: c.Spare = 0,
+    setup_hours: c.SetupHours = 0,
+    horizon_months: c.HorizonMonths = 24,
+    upkeep_hours: c.UpkeepHours = 0,
+    people_rate: c.PeopleRate = None,
+    on_call: c.OnCall = None,
+    other: c.Other = None,
+    compare: c.Compare = None,
+    cached_share: c.CachedShare = None,
+    cache_write_share: c.CacheWriteShare = None,
+    batch: c.Batch = False,
+    retries: c.Retries = None,
+    requests: c.Requests = None,
+    prices: c.Prices = None,
+    quality: c.Quality = None,
+    currency: c.Currency = None,
+    watts: c.Watts = None,
+    usd_per_kwh: c.UsdPerKwh = None,
+    pue: c.Pue = None,
+    draws: c.Draws = 10_000,
+    seed: c.Seed = 0,
+    allow_invalid: c.AllowInvalid = False,
+    out: c.Out = None,
     as_json: o.Json = False,
 ) -> None:
     """Real dollars per million tokens, beside API prices."""
