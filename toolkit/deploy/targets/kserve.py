@@ -32,7 +32,8 @@ def render(intent: Intent) -> Rendered:
     """The files of the folder."""
     name = intent.name
     top = header(
-        f"{intent.plan.served_name}: {intent.where}. A KServe release whose LLMInferenceService v1alpha2 has `spec.labels`.",
+        f"{intent.plan.served_name}: {intent.where}.",
+        "Needs a KServe release whose LLMInferenceService v1alpha2 has `spec.labels`.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
     monitor = pod.pod_monitor(intent, {pod.OWN_LABEL: name})
