@@ -103,6 +103,31 @@ def test_logs_follow(shell: Shell) -> None:
     assert process.wait(10) == 130
 
 
+def test_logs_follow_an_engine_that_takes_over(shell: Shell) -> None:
+    """Each engine's log is a file of its own. The new one's is longer than what was read of the old one's."""
+    assert shell.serve("--detach", "--port", "0")[0] == 0
+    process = shell.popen("logs", "fake", "-f", "-n", "1")
+    assert process.stdout is not None
+    screen, shown = process.stdout.fileno(), bytearray()
+
+    def shows(text: bytes, times: int) -> bool:
+        if select.select([screen], [], [], 0.1)[0]:
+            shown.extend(os.read(screen, 65536))
+        return shown.count(text) >= times
+
+    until(lambda: shows(b"listening on", 1), 20)
+    shell.world.faults(load_s=1, load_log=True)
+    first = api.status("fake").pid
+    second = api.restart("fake", zero_downtime=True).pid
+    assert second != first
+    until(lambda: shows(b"listening on", 2), 20)
+    shell.world.faults(log_bytes=2**16)
+    until(lambda: shows(b"xxxx", 1), 20)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
 def test_a_failed_detached_start_exits_3_with_the_reason(shell: Shell) -> None:
     shell.world.faults(exit_at_start=[2, "error: unrecognized arguments: --what"])
     status, out, err = shell.serve("--detach", "--port", "0", "--json")

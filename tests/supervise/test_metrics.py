@@ -61,6 +61,13 @@ def test_every_series_of_the_page_is_there_and_the_cost_adds_up(world: World, mo
     assert 0 < spent < 7.2 * 60 / 3600, "less than a minute at $7.20 an hour"
 
 
+@pytest.mark.slow
+def test_tokens_are_counted_from_the_start_not_from_the_first_tick(world: World) -> None:
+    """The first look comes with `ready`; at one look an hour there is no other in this test."""
+    server = world.start(limits=QUICK.model_copy(update={"tick_s": 3600}))
+    until(lambda: "selfhost_tokens_total" in live(server), 20)
+
+
 def _free() -> int:
     from toolkit.supervise.preflight import free_port
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import typer
 
@@ -27,41 +29,53 @@ def logs(
 
     api.status(name)
     path = api.log_path(name)
-    offset = _last_lines(path, lines)
+    followed = _and_new_one(path, [])
+    for file in followed:
+        _last_lines(file, lines)
     while follow:
         time.sleep(POLL_S)
-        offset = _new(path, offset)
+        followed = _and_new_one(path, followed)
+        for file in followed:
+            _new(file)
 
 
-def _last_lines(path: Path, lines: int) -> int:
-    """Print the last lines, reading from the end; the offset behind them."""
+def _and_new_one(path: Path, followed: list[BinaryIO]) -> list[BinaryIO]:
+    """The files to follow: the log as it is now, and the one before, which may still get its last lines.
+
+    The log is another file after a rotation, and after a swap, when another engine serves.
+    """
     try:
-        with path.open("rb") as file:
-            end = at = file.seek(0, 2)
-            tail = b""
-            while at > 0 and tail.count(b"\n") <= lines:
-                step = min(BLOCK_BYTES, at)
-                at -= step
-                file.seek(at)
-                tail = file.read(step) + tail
+        fresh = path.open("rb")
     except FileNotFoundError:
-        return 0
+        return followed
+    if followed and os.path.sameopenfile(fresh.fileno(), followed[-1].fileno()):
+        fresh.close()
+        return followed
+    for file in followed[:-1]:
+        file.close()
+    return [*followed[-1:], fresh]
+
+
+def _last_lines(file: BinaryIO, lines: int) -> None:
+    """Print the last lines, reading from the end; what is added later comes behind them."""
+    end = at = file.seek(0, os.SEEK_END)
+    tail = b""
+    while at > 0 and tail.count(b"\n") <= lines:
+        step = min(BLOCK_BYTES, at)
+        at -= step
+        file.seek(at)
+        tail = file.read(step) + tail
     if lines:
         _out(b"".join(tail.splitlines(keepends=True)[-lines:]))
-    return end
+    file.seek(end)
 
 
-def _new(path: Path, offset: int) -> int:
-    """Print what was added; from the start again when the file was rotated."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0 if size < offset else offset)
-            while block := file.read(BLOCK_BYTES):
-                _out(block)
-            return file.tell()
-    except FileNotFoundError:
-        return 0
+def _new(file: BinaryIO) -> None:
+    """Print what was added; from the start again when the file was emptied."""
+    if os.fstat(file.fileno()).st_size < file.tell():
+        file.seek(0)
+    while block := file.read(BLOCK_BYTES):
+        _out(block)
 
 
 def _out(data: bytes) -> None:

@@ -8,34 +8,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from toolkit.backends.base import Backend
 from toolkit.errors import EnvironmentFailedError, ModelFileError
-from toolkit.supervise import causes, gpu, launch, memory, oom, preflight, restart, shim, spare, states
+from toolkit.supervise import causes, gpu, launch, preflight, shim, states, swap, takeover
 from toolkit.supervise.admission import Gate
 from toolkit.supervise.engine import EngineRun, Exit
 from toolkit.supervise.keys import Keys
 from toolkit.supervise.link import Link
 from toolkit.supervise.metrics import Metrics
+from toolkit.supervise.patience import Patience
 from toolkit.supervise.proxy import Proxy
 from toolkit.supervise.quarantine import Quarantine
 from toolkit.supervise.readiness import Load, NotReadyError, warm
 from toolkit.supervise.record import Record
-from toolkit.supervise.spare import Arrival
+from toolkit.supervise.recovery import Recovery
 from toolkit.supervise.states import Cause, Intent, Machine
 from toolkit.supervise.store import Folder, Spec
+from toolkit.supervise.swap import Swap
 from toolkit.supervise.watch import Watch
 from toolkit.types import Deployment, Event, LastExit
 
 RETRY_AFTER_S = 5.0
-HASTY_GRACE_S = 2.0
-RETIRE_POLL_S = 0.05
 BLIND_TICKS = 3
 BLIND_EXTRA_S = 30.0
 
@@ -56,17 +54,11 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._slot = folder.slot()
         self._link: Link | None = None
-        self._coming: asyncio.Task[Arrival] | None = None
-        self._leaving: asyncio.Task[None] | None = None
-        self._history = restart.History()
-        self._crash: restart.Crash | None = None
-        self._ladder = oom.Ladder(spec.plan.argv)
-        self._short: oom.Shortage | None = None
-        self._kernel_kills = 0
-        self._wait_s = 0.0
         self._model_name = spec.plan.served_name
-        self._hasty = False
         self.metrics = Metrics(spec.name, spec.usd_per_hour)
+        self._patience = Patience(self._limits)
+        self._recovery = Recovery(spec.plan, self._signals, self._limits, self._record, self.metrics, self._tell)
+        self._swap = Swap(spec, self._signals, self._limits, self._patience, self._record, self.metrics)
         limit = launch.max_in_flight(spec, self._signals)
         self.gate = Gate(limit, self._limits.queue_limit, self._limits.queue_timeout_s)
         quarantine = Quarantine(self._limits.poison_limit)
@@ -82,7 +74,7 @@ class Supervisor:
 
     def hurry(self) -> None:
         """Do not wait for requests in flight any longer."""
-        self._hasty = True
+        self._patience.hasty = True
         self._changed.set()
 
     def watching(self) -> bool:
@@ -99,9 +91,7 @@ class Supervisor:
         """
         lacking = None
         if self._link and self._machine.state in states.ADMITTING:
-            tree = await asyncio.to_thread(self._link.run.tree)
-            found = await asyncio.to_thread(memory.rooms, tree, self._spec.plan.memory)
-            lacking = memory.lacking(found)
+            lacking = await swap.lacking(self._link, self._spec.plan.memory)
         if lacking and not fall_back:
             return lacking
         self.ask("restart" if lacking else "swap")
@@ -128,7 +118,7 @@ class Supervisor:
             usd_per_mtok=_cents(self.metrics.usd_per_mtok()),
             served_name=self._model_name,
             reason=record.reason,
-            effective_config=launch.effective_config(self._spec, self._limits, self._ladder),
+            effective_config=launch.effective_config(self._spec, self._limits, self._recovery.ladder),
             events=tuple(record.events),
         )
 
@@ -168,7 +158,7 @@ class Supervisor:
         if machine.state in states.ADMITTING:
             self.gate.open()
         else:
-            self.gate.close(f"the server is {machine.state}", self._wait_s or RETRY_AFTER_S)
+            self.gate.close(f"the server is {machine.state}", self._recovery.wait_s or RETRY_AFTER_S)
         if machine.state not in (*states.ADMITTING, "draining"):
             self._record.ready_at_s = None
         if changed:
@@ -179,7 +169,7 @@ class Supervisor:
         if state == "ready":
             return f"in {record.ready_s:.1f} s" if record.ready_s is not None else ""
         if state in ("backoff", "crash_loop"):
-            return f"next start in {self._wait_s:.1f} s ({record.reason})"
+            return f"next start in {self._recovery.wait_s:.1f} s ({record.reason})"
         if state == "fatal":
             return record.reason or ""
         return f"pid {self._link.run.pid}" if state == "loading" and self._link else ""
@@ -192,14 +182,12 @@ class Supervisor:
     def _failed(self, reason: str, *, final: str | None = None, nonsense: bool = False) -> Cause:
         """Note how this run ended; what is noted first stands. The door closes now."""
         self.gate.close("the engine has failed", RETRY_AFTER_S)
-        if self._crash is not None:
+        if self._recovery.crash is not None:
             return "failed"
         ready = self._record.ready_at_s is not None
         if ready:
             self.proxy.quarantine.crashed()
-        self._crash = restart.Crash(
-            at_s=time.monotonic(), was_ready=ready, reason=reason, final=final, nonsense=nonsense
-        )
+        self._recovery.note(reason, was_ready=ready, final=final, nonsense=nonsense)
         self._record.reason = final or reason
         self._record.last_exit = LastExit(reason=reason, at=shim.now())
         self._tell("crash", reason if final is None else f"{reason}: {final}")
@@ -235,35 +223,23 @@ class Supervisor:
         return self._note_exit(await asyncio.shield(run.record()), run)
 
     def _note_exit(self, ended: Exit, run: EngineRun) -> Cause:
-        reason = causes.reason_of(ended.code, ended.signal)
-        words, final = reason, None
+        words, final = causes.reason_of(ended.code, ended.signal), None
         if self._record.ready_at_s is None:
-            self._short = self._shortage(run, ended.signal)
-            found = causes.diagnose(ended.code, ended.signal, run.log_tail())
-            if self._short:
-                words = f"{reason}: out of memory: {self._short.words}"
-            elif found:
-                words, final = (reason, found.sentence) if found.final else (f"{reason}: {found.sentence}", None)
+            words, final = self._recovery.diagnose(ended, run)
         cause = self._failed(words, final=final)
         self._record.last_exit = LastExit(reason=words, code=ended.code, signal=ended.signal, at=ended.at)
         return cause
-
-    def _shortage(self, run: EngineRun, signum: int | None) -> oom.Shortage | None:
-        """Whether it was memory that a load had too little of, where this engine can do with less."""
-        knobs = self._signals.knobs
-        killed = memory.kernel_kills() > self._kernel_kills
-        return oom.shortage(signum, run.log_tail(), knobs, kernel_killed=killed) if knobs else None
 
     # --- one handler a state -----------------------------------------------------------------------------
 
     async def _until_asked(self) -> Cause:
         cause = await self._yielded()
-        self._ladder = oom.Ladder(self._spec.plan.argv)
+        self._recovery.afresh()
         return cause
 
     async def _preflight(self) -> Cause:
-        self._hasty = False
-        self._crash = self._short = None
+        self._patience.hasty = False
+        self._recovery.begin()
         self._record.begin()
         try:
             if await self._adopted():
@@ -276,21 +252,13 @@ class Supervisor:
 
     async def _adopted(self) -> bool:
         """Take over what an earlier supervisor left, if it is what is wanted; end everything else it left."""
-        if self._leaving is None:  # else the other slot holds an engine of our own that ends its requests
-            other = EngineRun.attach(self._folder.other(self._slot))
-            if other:
-                self._tell("replaced", f"pid {other.pid} of an unfinished swap is ended")
-                await other.end(HASTY_GRACE_S)
-                other.close()
-        left = EngineRun.attach(self._slot)
+        if not self._swap.leaving:  # else the other slot holds an engine of our own that ends its requests
+            await takeover.end_unfinished(self._folder.other(self._slot), self._tell)
+        digest, grace_s = launch.digest(self._spec), self._limits.term_grace_s
+        left = await takeover.left_behind(self._slot, digest, grace_s, self._tell)
         if left is None:
             return False
-        if left.digest != launch.digest(self._spec):
-            self._tell("replaced", f"pid {left.pid} of an earlier supervisor served something else")
-            await left.end(self._limits.term_grace_s)
-            left.close()
-            return False
-        self._ladder = left.ladder or self._ladder
+        self._recovery.ladder = left.ladder or self._recovery.ladder
         self._connect(left)
         before = self._folder.read_status()
         if before:
@@ -299,10 +267,9 @@ class Supervisor:
         return True
 
     async def _start(self) -> Cause:
-        self._kernel_kills = memory.kernel_kills()
         try:
             key = launch.new_key(self._slot, self._signals)
-            command = launch.prepare(self._spec, self._signals, self._limits, key, self._ladder)
+            command = launch.prepare(self._spec, self._signals, self._limits, key, self._recovery.ladder)
             self._connect(await EngineRun.start(self._slot, command))
         except EnvironmentFailedError as error:
             return self._failed("not started", final=error.message)
@@ -340,79 +307,45 @@ class Supervisor:
             self._model_name = await warm(link.probe, self._spec.plan, self._limits)
         except NotReadyError as error:
             if not error.nonsense:
-                self._short = self._shortage(link.run, None)  # it may live on after an allocation that failed
+                self._recovery.look_for_shortage(link.run)  # it may live on after an allocation that failed
             return self._failed(error.reason, final=error.final, nonsense=error.nonsense)
         self.metrics.load_s.set(self._record.ready())
-        self._wait_s = 0.0
+        self._recovery.ready()
         return "sane"
 
     async def _serve(self) -> Cause:
         link = self._served()
         if self._watch is None or self._watch.link is not link:
             self._watch = Watch(link, self._signals, self.metrics, self._limits, self._spec.plan)
-        if self._machine.spare == "coming" and self._coming is None:
-            slot = self._folder.other(self._slot)
-            self._coming = asyncio.create_task(
-                spare.bring_up(self._spec, self._ladder, slot, self._signals, self._limits)
-            )
+        if self._machine.spare == "coming" and not self._swap.coming:
+            self._swap.begin(self._folder.other(self._slot), self._recovery.ladder)
             self._tell("swap", f"a second engine comes up beside pid {link.run.pid}")
-        works = [self._watched(self._watch)] + ([self._arrived(self._coming)] if self._coming else [])
-        cause = await self._race(*works)
-        if cause == "swapped" and self._coming:
-            self._flip(link, self._coming.result())
+        cause = await self._race(self._watched(self._watch), *([self._swap.arrived()] if self._swap.coming else []))
+        if cause == "swapped":
+            self._flip(link)
         elif cause == "kept":
             await self._discard("the engine in place serves on")
         return cause
 
-    # --- a swap ------------------------------------------------------------------------------------------
-
-    async def _arrived(self, coming: asyncio.Task[Arrival]) -> Cause:
-        await asyncio.wait((coming,))
-        return "kept" if coming.exception() else "swapped"
-
-    def _flip(self, old: Link, new: Arrival) -> None:
+    def _flip(self, old: Link) -> None:
         """Requests go to the new engine from here on; the old one ends those it has. Nothing waits in between."""
-        self._coming = None
+        new = self._swap.flip(old, self._gone)
         self._folder.use(new.slot)
         self._slot, self._link, self._model_name = new.slot, new.link, new.model_name
         self.proxy.target = new.link.target
-        self.metrics.load_s.set(self._record.ready(new.ready_s))
-        self._record.restarts += 1
-        self.metrics.restarted("swap")
-        self._leaving = asyncio.create_task(self._retire(old))
         self._tell("swapped", f"pid {new.link.run.pid} serves, pid {old.run.pid} ends its requests")
 
-    async def _retire(self, old: Link) -> None:
-        """Let the old engine end its requests, then end it."""
-        deadline = time.monotonic() + self._limits.drain_s
-        while old.run.alive() and old.target.in_flight and not self._hasty and time.monotonic() < deadline:
-            await asyncio.sleep(RETIRE_POLL_S)
-        what = f"pid {old.run.pid}"
-        try:
-            orphans = await spare.end(old, self._grace_s())
-            self.metrics.orphans.inc(orphans)
-            ended = await old.run.record()
-            self._record.last_exit = LastExit(
-                reason="asked: restart", code=ended.code, signal=ended.signal, at=ended.at
-            )
-            what += f" and {orphans} processes it left" if orphans else ""
-        except EnvironmentFailedError as error:
-            what = error.message
-        self._leaving = None
+    def _gone(self, what: str) -> None:
+        """The old engine of a swap has ended."""
         self._machine = states.left(self._machine)
         self._tell("retired", what)
         self._changed.set()
 
     async def _discard(self, then: str) -> None:
         """Give the second engine up, if there is one, and say why."""
-        coming, self._coming = self._coming, None
-        if coming is None:
-            return
-        failed = coming.done() and not coming.cancelled() and coming.exception()
-        await spare.discard(coming)
-        self._tell("swap_failed", f"{failed or 'it is not wanted any more'}; {then}")
-
-    # --- the rest of the states ----------------------------------------------------------------------------
+        why = await self._swap.discard()
+        if why:
+            self._tell("swap_failed", f"{why}; {then}")
 
     async def _watched(self, watch: Watch) -> Cause:
         async with contextlib.aclosing(watch.verdicts(self._model_name)) as verdicts:
@@ -431,15 +364,12 @@ class Supervisor:
 
     def _healthy_for(self) -> None:
         if self._record.ready_at_s is not None:
-            ready_for = time.monotonic() - self._record.ready_at_s
-            self._history = restart.after_health(self._history, ready_for, self.proxy.successes, self._limits)
+            self._recovery.healthy(time.monotonic() - self._record.ready_at_s, self.proxy.successes)
 
     async def _drain(self) -> Cause:
         await self._discard(f"the server is {self._machine.state}")
-        deadline = time.monotonic() + self._limits.drain_s
         run = self._served().run
-        while run.alive() and self.gate.active and not self._hasty and time.monotonic() < deadline:
-            await self.gate.drained(min(0.1, max(0.0, deadline - time.monotonic())))
+        await self._patience.drain(lambda: run.alive() and self.gate.active)
         return "drained"
 
     async def _end(self) -> Cause:
@@ -448,31 +378,27 @@ class Supervisor:
         if self._link:
             await self._end_run(self._link)
             self._link = None
-        if self._leaving and self._machine.intent == "stop":
-            self._hasty = True
-            await self._leaving
-        return await self._next()
+        if self._machine.intent == "stop":
+            await self._swap.retired()
+        return self._recovery.next(self._machine.intent)
 
     async def _end_run(self, link: Link) -> None:
-        run, asked = link.run, self._crash is None
+        run, asked = link.run, self._recovery.crash is None
         try:
-            orphans = await run.end(self._grace_s() if asked else 0)
+            orphans = await run.end(self._patience.grace_s() if asked else 0)
         except EnvironmentFailedError as error:
-            self._crash = restart.Crash(time.monotonic(), False, error.message, final=error.message)
+            self._recovery.note(error.message, was_ready=False, final=error.message)
             orphans = 0
         self._record.last_exit = await self._final_exit(run, asked)
         held = await gpu.still_held(run.seen, self._limits.vram_back_s)
         if held:
-            self._crash = None
+            self._recovery.crash = None
             self._failed(f"GPU memory is not given back after {self._limits.vram_back_s:g} s: {held}")
         if orphans:
             self.metrics.orphans.inc(orphans)
             self._tell("orphans", f"{orphans} processes of the old engine were ended")
         self.proxy.target = None
         await link.close()
-
-    def _grace_s(self) -> float:
-        return min(HASTY_GRACE_S, self._limits.term_grace_s) if self._hasty else self._limits.term_grace_s
 
     async def _final_exit(self, run: EngineRun, asked: bool) -> LastExit:
         """How the run ended in the end: as asked, or by our own kill of a hung engine."""
@@ -483,57 +409,8 @@ class Supervisor:
             reason = last.reason if last else causes.reason_of(ended.code, ended.signal)
         return LastExit(reason=reason, code=ended.code, signal=ended.signal, at=ended.at)
 
-    async def _next(self) -> Cause:
-        """What the policy says about the crash that brought us here, if it was one."""
-        if self._crash is None:
-            self._record.restarts += self._machine.intent == "run"
-            self._ladder = oom.Ladder(self._spec.plan.argv)
-            return "gone"
-        crash, self._crash = self._crash, None
-        if self._machine.intent == "stop":
-            return "gone"
-        if self._short:
-            cause, crash = self._climb(self._short, crash)
-            if cause:
-                return cause
-        self._history, decision = restart.after_crash(self._history, crash, self._limits, random.random())
-        self._wait_s = decision.delay_s
-        self._record.reason = decision.why if decision.kind == "fatal" else f"{crash.reason}; {decision.why}"
-        if decision.kind == "fatal":
-            return "give_up"
-        self._record.restarts += 1
-        self.metrics.restarted(causes.label(crash.reason))
-        causes_by_kind: dict[str, Cause] = {"again": "again", "backoff": "wait", "crash_loop": "loop"}
-        return causes_by_kind[decision.kind]
-
-    def _climb(self, short: oom.Shortage, crash: restart.Crash) -> tuple[Cause | None, restart.Crash]:
-        """Out of memory at load: the next rung of the ladder, or at its end a crash that no restart mends."""
-        knobs = self._signals.knobs
-        allow = self._limits.allow_kv_quant
-        higher = oom.climb(self._ladder, short, knobs, allow_small_cache=allow) if knobs else None
-        if higher is None:
-            return None, replace(crash, final=oom.sums(self._ladder, short, self._spec.plan.memory))
-        self._ladder = higher
-        step = higher.steps[-1]
-        self._record.restarts += 1
-        self._record.reason = f"out of memory at load; {step.change}"
-        self.metrics.restarted("out of memory")
-        self.metrics.oom_step(step.rung)
-        self._tell("oom_step", step.change)
-        if step.rung != "wait":
-            return "again", crash
-        self._wait_s = self._limits.vram_back_s
-        return "wait", crash
-
     async def _pause(self) -> Cause:
-        async def due() -> Cause:
-            if self._short:
-                await memory.settled(self._wait_s)
-            else:
-                await asyncio.sleep(self._wait_s)
-            return "due"
-
-        return await self._race(due())
+        return await self._race(self._recovery.waited())
 
 
 def _cents(dollars: Decimal | None) -> Decimal | None:

@@ -46,17 +46,17 @@ class Watch:
         self.kv_use: float | None = None
         self.looked_s = time.monotonic()
         """When the last look ended."""
+        self._due_s = self.looked_s
 
     async def verdicts(self, model: str) -> AsyncGenerator[Verdict, None]:
-        """One verdict a tick, for ever."""
-        due = time.monotonic() + self._limits.tick_s
+        """One verdict a tick, for ever; the first one at once."""
         try:
             while True:
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await asyncio.sleep(max(0.0, self._due_s - time.monotonic()))
                 woke = time.monotonic()
-                pulse = await self._look(late_s=woke - due)
+                pulse = await self._look(late_s=woke - self._due_s)
                 self.looked_s = time.monotonic()
-                due = max(due + self._limits.tick_s, time.monotonic())
+                self._due_s = max(self._due_s + self._limits.tick_s, self.looked_s)
                 self._memory, verdict = liveness.judge(
                     self._memory, pulse, self._limits, unhealthy_means_dead=self._signals.unhealthy_means_dead
                 )
