@@ -81,3 +81,5 @@ class LoadState:
         self.wake = Event()
         self.job: Job | None = None
         self.failures = 0
+        self.asked_wait_s: float | None = None
+        """What the last refusal asked for."""

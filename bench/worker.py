@@ -22,6 +22,7 @@ from bench.clock import Clock
 from bench.connection import Connection, Limits, Target
 from bench.conversation import Conversation
 from bench.embedding import Embedding
+from bench.patience import asked_wait_s, pause_s
 from bench.payload import Prompt, head
 from bench.phase import Job, LoadState, Phase, Planned
 from bench.record import Record
@@ -170,7 +171,7 @@ class Worker:
         while phase.may_send():
             self._converse(state, phase, Job(perf_counter_ns()))
             if state.failures:  # a server that refuses at once is not hammered
-                self._pause(phase, min(1.0, 0.05 * 2 ** min(state.failures, 5)))
+                self._pause(phase, pause_s(state.failures, state.asked_wait_s))
             elif self._think_s:
                 self._pause(phase, self._think_s)
 
@@ -277,6 +278,7 @@ class Worker:
         finally:
             self._active.discard(state)
         state.failures = state.failures + 1 if error else 0
+        state.asked_wait_s = asked_wait_s(reply.status, reply.headers) if error else None
         given = {
             "id": f"{phase.order['level']}-{number}",
             "due_ns": job.due_ns,
@@ -285,6 +287,7 @@ class Worker:
             "conversation": talk.number if self._turns > 1 else None,
             "asked_output_tokens": asked,
             "status": reply.status,
+            "retry_after_s": state.asked_wait_s,
             "error": error.name if error else None,
             "detail": self._without_key(error.detail) if error and error.detail else None,
         }

@@ -2,6 +2,7 @@
 
 Run as a child process: ``python metrics_page.py UPSTREAM_PORT MODE``; it prints ``listening PORT``. ``vllm`` answers
 like vLLM, its counters growing with each scrape; ``restarting`` like our own proxy, one restart more with each scrape;
+``reborn`` like a vLLM that began anew before its third;
 ``slow``, ``garbage``, ``endless`` and ``closing`` misbehave.
 """
 
@@ -25,6 +26,7 @@ vllm:num_preemptions_total{{engine="0",model_name="mock"}} {n}
 python_gc_objects_collected_total{{generation="0"}} 1234.0
 """
 PROXY = 'selfhost_restarts_total{{server="x",reason="exit"}} {n}\nselfhost_in_flight{{server="x"}} 2\n'
+REBORN = "vllm:num_requests_running 1\nvllm:prompt_tokens_total {tokens}\nprocess_start_time_seconds {start}\n"
 count = itertools.count()
 
 
@@ -41,7 +43,10 @@ def page(peer: socket.socket, mode: str) -> None:
             peer.sendall(b"vllm:num_requests_running 1\n" * 1000)
     elif mode != "closing":
         n = next(count)
-        text = (VLLM if mode == "vllm" else PROXY).format(waiting=n % 2, queries=1000 * n, hits=400 * n, n=n).encode()
+        form = {"vllm": VLLM, "reborn": REBORN}.get(mode, PROXY)
+        start, tokens = (1.7e9, 500 + n) if n < 2 else (1.7e9 + 60, n)
+        words = form.format(waiting=n % 2, queries=1000 * n, hits=400 * n, n=n, start=start, tokens=tokens)
+        text = words.encode()
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(text), text))
     peer.close()
 

@@ -42,6 +42,7 @@ class Settings:
     at_token: int = 3
     stall_s: float = 0.5
     status: int = 500
+    retry_after: str | None = None  # goes with a status
     api_key: str | None = None
     owned_by: str = "mock"
     model: str = "mock"
@@ -497,7 +498,8 @@ def json_instead(settings: Settings, body: dict, prompt: int, name: str) -> Iter
 
 def status(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:
     message = {"error": {"message": f"status {settings.status} on order"}}
-    yield Step(0.0, plain(settings.status, json.dumps(message).encode(), more="Retry-After: 1\r\n"))
+    asks = "" if settings.retry_after is None else f"Retry-After: {settings.retry_after}\r\n"
+    yield Step(0.0, plain(settings.status, json.dumps(message).encode(), more=asks))
 
 
 def redirect(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:

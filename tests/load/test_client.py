@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from bench.patience import asked_wait_s, pause_s
 from tests.load.harness import KEY, Load
 from tests.load.mock import Mock
 from toolkit.load.rows import CUT, Row
@@ -166,6 +167,43 @@ def test_a_refusing_server_is_not_hammered(load: Load, mock: Mock) -> None:
     rows = load.level(LoadLevel(concurrency=2), max_requests=None, duration_s=1.2)
     assert {row.error for row in rows} == {"http_429"}
     assert 6 <= len(rows) <= 10
+
+
+def test_a_refusal_is_asked_again_when_it_says(load: Load, mock: Mock) -> None:
+    """Asked to wait for 1 s, each of two users sends once at 0 s and once at 1 s, and the rows say why."""
+    mock.set(fault="status", status=429, retry_after="1")
+    rows = load.level(LoadLevel(concurrency=2), max_requests=None, duration_s=1.6)
+    assert [row.retry_after_s for row in rows] == [1.0] * 4
+    first, second = sorted(row.sent_s for row in rows)[1:3]
+    assert second - first > 0.9
+
+
+def test_a_refusal_for_a_year_ends_with_the_level(load: Load, mock: Mock) -> None:
+    mock.set(fault="status", status=503, retry_after="31536000")
+    rows = load.level(LoadLevel(concurrency=2), max_requests=None, duration_s=0.3)
+    assert [row.retry_after_s for row in rows] == [31536000.0] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "wait"),
+    [
+        (429, b"7", 7.0),
+        (503, b"Sun, 06 Nov 1994 08:49:47 GMT", 10.0),  # the date of RFC 9110, 5.6.7, ten seconds before it
+        (429, b"Sun, 06 Nov 1994 08:49:27 GMT", 0.0),
+        (429, b"soon", None),
+        (429, b"-1", None),
+        (429, b"", None),
+        (500, b"7", None),
+        (None, b"7", None),
+    ],
+)
+def test_what_a_refusal_asks_for(status: int | None, said: bytes, wait: float | None) -> None:
+    assert asked_wait_s(status, {b"retry-after": said}, now=784111777.0) == wait
+
+
+def test_pauses_grow_and_are_bounded() -> None:
+    assert [pause_s(n, None) for n in (1, 2, 3, 4, 5, 90)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])
+    assert (pause_s(1, 5.0), pause_s(1, 1e9), pause_s(4, 0.0)) == (5.0, 60.0, 0.8)
 
 
 def test_every_third_request_fails_and_the_others_do_not(load: Load, mock: Mock) -> None:

@@ -49,12 +49,12 @@ llamacpp:requests_deferred 5
 
 
 def test_llama_servers_page() -> None:
-    assert read(LLAMA_SERVER) == Reading("llama.cpp", running=2.0, queued=5.0)
+    assert read(LLAMA_SERVER) == Reading("llama.cpp", running=2.0, queued=5.0, prompt_tokens=172.0)
 
 
 def test_engine_and_proxy_on_one_page_queue_together() -> None:
     found = read('selfhost_queued{server="a"} 4\nselfhost_restarts_total{server="a",reason="exit"} 1\n' + LLAMA_SERVER)
-    assert found == Reading("llama.cpp", running=2.0, queued=9.0, restarts=1.0)
+    assert found == Reading("llama.cpp", running=2.0, queued=9.0, restarts=1.0, prompt_tokens=172.0)
 
 
 def test_a_proxy_that_never_restarted_says_zero() -> None:
@@ -161,6 +161,39 @@ def test_a_restart_that_the_proxy_counts_makes_the_level_invalid(mock: Mock, tmp
     assert level.server is not None
     assert level.server.restarts
     assert "restarted during the level" in str(level.why_invalid)
+
+
+@pytest.mark.slow
+def test_a_restart_behind_a_url_makes_the_level_invalid(mock: Mock, tmp_path: Path) -> None:
+    mock.set(ttft_s=0.05, itl_s=0.01)
+    with page(mock.port, "reborn") as url:
+        level = bench(url, tmp_path)
+    assert level.server is not None
+    assert level.server.restarts == 1
+    assert "restarted during the level" in str(level.why_invalid)
+
+
+def seen(**totals: tuple[float, ...]) -> int | None:
+    """Restarts found in looks, one a second, with these figures."""
+    names, columns = list(totals), list(zip(*totals.values(), strict=True))
+    pages = [Reading("vllm", **dict(zip(names, values, strict=True))) for values in columns]
+    found = server_side([Look(float(i), page, None, None, None) for i, page in enumerate(pages)], 0, len(pages))
+    assert found is not None
+    return found.restarts
+
+
+def test_a_restart_shows_in_the_start_time_or_in_a_total_that_falls() -> None:
+    assert seen(started_at=(100.0, 100.4, 100.0)) == 0
+    assert seen(started_at=(100.0, 160.0, 160.0, 200.0)) == 2
+    assert seen(prompt_tokens=(500.0, 600.0, 700.0)) == 0
+    assert seen(prompt_tokens=(500.0, 600.0, 5.0, 70.0, 90.0)) == 1
+    assert seen(prompt_tokens=(600.0, 5.0), started_at=(1.0, 1.0)) == 0  # the start time knows better
+
+
+def test_several_servers_behind_one_address_are_no_restart() -> None:
+    assert seen(started_at=(100.0, 160.0, 100.0)) is None
+    assert seen(prompt_tokens=(500.0, 20.0, 510.0, 30.0)) is None
+    assert seen(running=(1.0, 2.0)) is None
 
 
 @pytest.mark.slow

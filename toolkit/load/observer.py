@@ -183,7 +183,7 @@ def server_side(looks: Sequence[Look], begin_s: float, end_s: float) -> ServerSi
         kv_use=gauge([page.kv_use for page in pages]),
         preemptions=_whole(_grown(around, "preemptions")),
         prefix_hit_share=hits / asked if hits is not None and asked else None,
-        restarts=_whole(_grown(around, "restarts")),
+        restarts=_restarts(around),
         cpu_cores=_cores(around),
         machine_busy=gauge([look.machine_busy for look in inside]),
     )
@@ -243,6 +243,26 @@ def _grown(looks: Sequence[Look], name: str) -> float | None:
     if len(known) < 2:
         return None
     return sum(b - a if b >= a else b for a, b in pairwise(known))
+
+
+def _restarts(looks: Sequence[Look]) -> int | None:
+    """How often the server began anew: by our own proxy's count, else by its start time, else by a total that fell.
+
+    Behind one address there may be several servers that answer in turn. Then a start time goes back, or a total
+    that fell is back at once: that is no restart, and nothing is said.
+    """
+    pages = [look.server for look in looks if look.server]
+    if (counted := _grown(looks, "restarts")) is not None:
+        return round(counted)
+    starts = [page.started_at for page in pages if page.started_at is not None]
+    if len(starts) >= 2:
+        later = [b > a + 1 for a, b in pairwise(starts)]
+        return None if any(b < a - 1 for a, b in pairwise(starts)) else sum(later)
+    totals = [page.prompt_tokens for page in pages if page.prompt_tokens is not None]
+    falls = [i for i in range(1, len(totals)) if totals[i] < totals[i - 1]]
+    if len(totals) < 2 or any(max(totals[i : i + 3]) >= totals[i - 1] for i in falls):
+        return None
+    return len(falls)
 
 
 def _whole(value: float | None) -> int | None:

@@ -66,6 +66,8 @@ class Row:
     """Which turn of its conversation, from 0."""
     conversation: int | None = None
     """Which conversation, where there are any."""
+    retry_after_s: float | None = None
+    """How long a refusal (429, 503) asked us to wait."""
 
     @property
     def ok(self) -> bool:

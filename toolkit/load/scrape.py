@@ -17,7 +17,9 @@ from toolkit.load.spec import Endpoint
 
 TIMEOUT_S = 1.0
 MAX_BYTES = 4 * 2**20
-_LINE = re.compile(r"(?P<name>(?:vllm:|llamacpp:|selfhost_)\w+)(?:\{[^}]*\})?\s+(?P<value>\S+)")
+_LINE = re.compile(
+    r"(?P<name>(?:vllm:|llamacpp:|selfhost_)\w+|process_start_time_seconds)(?:\{[^}]*\})?\s+(?P<value>\S+)"
+)
 
 _RUNNING = ("vllm:num_requests_running", "llamacpp:requests_processing")
 _WAITING = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
@@ -25,6 +27,8 @@ _KV = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "llamacpp:kv_cac
 _PREEMPTIONS = ("vllm:num_preemptions_total",)
 _HITS = ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total")
 _QUERIES = ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total")
+_DONE = ("vllm:prompt_tokens_total", "llamacpp:prompt_tokens_total")
+_STARTED = ("process_start_time_seconds",)
 _ENGINES = {"vllm:": "vllm", "llamacpp:": "llama.cpp", "selfhost_": "selfhost"}
 
 
@@ -42,6 +46,10 @@ class Reading:
     prefix_asked_tokens: float | None = None
     restarts: float | None = None
     """By our own proxy."""
+    prompt_tokens: float | None = None
+    """Read since the engine's start: a total that falls tells of a new one."""
+    started_at: float | None = None
+    """Unix seconds at which the server's process began, as Prometheus's client libraries tell it."""
 
 
 def read(text: str) -> Reading | None:
@@ -71,6 +79,8 @@ def read(text: str) -> Reading | None:
         prefix_hit_tokens=pick(_HITS),
         prefix_asked_tokens=pick(_QUERIES),
         restarts=pick(("selfhost_restarts_total",)) or (0.0 if proxied else None),  # no series before the first
+        prompt_tokens=pick(_DONE),
+        started_at=pick(_STARTED, max),
     )
 
 

@@ -255,6 +255,14 @@ def _unsent(e: Evidence) -> str | None:
     return f"{e.window.unsent} requests were due and never sent" if e.window.unsent else None
 
 
+def _asked_to_wait(e: Evidence) -> str | None:
+    waits = [row.retry_after_s for row in e.rows if row.retry_after_s is not None]
+    if not waits:
+        return None
+    heeded = "users did" if e.load.concurrency is not None else "the schedule went on"
+    return f"{len(waits)} refusals asked us to wait (Retry-After, up to {max(waits):g} s); {heeded}"
+
+
 def _too_few(e: Evidence, at_least: float) -> str | None:
     """Whether a percentile of the service level, that high or higher, rests on fewer values than it needs."""
     for bound in e.slo.bounds if e.slo else ():
@@ -270,4 +278,4 @@ _INVALID = (
     _nothing, _restarted, _ended_early, _client_busy, _client_late, _rate, _output_length, _few_for_slo, _left_running,
     _rising, _falling,
 )  # fmt: skip
-_NOTES = (_few, _user_stamps, _events, _counted, _input_length, _clock, _cut, _unsent)
+_NOTES = (_few, _user_stamps, _events, _counted, _input_length, _clock, _cut, _unsent, _asked_to_wait)
