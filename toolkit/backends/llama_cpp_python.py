@@ -16,6 +16,8 @@ from toolkit.types import MemoryPlan
 
 SERVER_NEEDS = ("fastapi", "uvicorn", "starlette_context", "sse_starlette", "pydantic_settings")
 """Modules of the package's ``server`` extra."""
+PLACED = ("n_cpu_moe", "override_tensor", "tensor_split", "split_mode", "main_gpu", "lora")
+"""Inputs that only `llama-server` is told."""
 
 
 class LlamaCppPython:
@@ -54,6 +56,8 @@ class LlamaCppPython:
             return "llama.cpp reads GGUF files, and this model is not one"
         if value_of(memory, "draft") is not None:
             return "its server drafts with no second model; llama-server does"
+        if any(value_of(memory, name) is not None for name in PLACED):
+            return "its server cannot place tensors or load adapters as this plan does; llama-server can"
         return None
 
     def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:

@@ -86,7 +86,13 @@ class LlamaServer:
         argv += ["-c", str(memory.context * parallel), "-np", str(parallel), "--metrics", "--no-webui"]
         argv += ["--cont-batching"]
         reasons = [f"{parallel} slots of {memory.context:,} tokens, so n_ctx is {memory.context * parallel:,}"]
-        for part, reason in (_compute(memory, engine), _tuning(memory), _draft(memory, engine), _quirks(engine)):
+        for part, reason in (
+            _compute(memory, engine),
+            _placing(memory),
+            _tuning(memory),
+            _draft(memory, engine),
+            _quirks(engine),
+        ):
             argv += part
             reasons += reason
         return EngineCommand(argv=tuple(argv), env=engine.env, reasons=tuple(reasons))
@@ -211,6 +217,22 @@ def _compute(memory: MemoryPlan, engine: Engine) -> tuple[list[str], list[str]]:
     cores = machine.usable_cores()
     why = f"{threads} of {cores} cores: llama.cpp's workers spin, so one core is left to the client"
     return ["-t", str(threads)], [why if cores > 1 else "one thread on one core"]
+
+
+PLACES = {"n_cpu_moe": "--n-cpu-moe", "override_tensor": "-ot", "tensor_split": "-ts", "split_mode": "-sm"}
+PLACES |= {"main_gpu": "-mg", "lora": "--lora"}
+"""Input of the plan → option. Several values of one are parted by commas: a second option would replace the first."""
+
+
+def _placing(memory: MemoryPlan) -> tuple[list[str], list[str]]:
+    """Where layers, experts and tensors go, and the adapters loaded beside, as the memory plan has them."""
+    argv: list[str] = []
+    for name, option in PLACES.items():
+        value = value_of(memory, name)
+        if value is not None:
+            argv += [option, ",".join(value) if isinstance(value, list) else str(value)]
+    said = [name.replace("_", " ") for name in PLACES if value_of(memory, name) is not None]
+    return argv, [f"placed as sized: {', '.join(said)}"] if said else []
 
 
 def _tuning(memory: MemoryPlan) -> tuple[list[str], list[str]]:

@@ -10,28 +10,33 @@ if TYPE_CHECKING:
     from toolkit.size import Device
 
 
-def devices(gpu: list[str], vram_gib: float | None, engine: str, partial_offload: bool) -> tuple[Device, ...]:
+def devices(gpu: list[str], vram_gib: float | None, ram: Device | None, *, beside: bool) -> tuple[Device, ...]:
     """Devices to size for: the named ones, else what NVML sees, else this machine's memory.
 
-    A vLLM of the CPU build has this machine's memory and nothing else. llama.cpp also gets it as a last device when the
-    GPUs are this machine's own or when part of the model stays on the CPU.
+    ``ram`` is the host's memory as a device for llama.cpp, and None for vLLM, whose CPU build has this machine's memory
+    and nothing else. llama.cpp gets it as a last device when the GPUs are this machine's own, or ``beside`` named ones
+    when part of the model stays in host memory.
 
     Raises:
         InputError: no such device, a count below one, or a memory size that makes no sense.
     """
-    if vram_gib is not None and not 0 < vram_gib < 100_000:
-        raise InputError(f"a device memory of {vram_gib} GiB makes no sense")
+    _check_size("device", vram_gib)
     if gpu or vram_gib is not None:
         named = _named(gpu, vram_gib)
-        return (*named, host()) if engine == "llama.cpp" and partial_offload else named
+        return (*named, ram) if ram and beside and all(d.kind == "gpu" for d in named) else named
     found = _found()
-    if engine == "vllm":
-        if _vllm_for_cpu():
-            return (host(),)
-        if not found:
-            raise InputError("no GPU was found on this machine for vLLM", "name one, e.g. --gpu L4 (`selfhost gpus`).")
-        return found
-    return (*found, host())
+    if ram is not None:
+        return (*found, ram)
+    if _vllm_for_cpu():
+        return (host(),)
+    if not found:
+        raise InputError("no GPU was found on this machine for vLLM", "name one, e.g. --gpu L4 (`selfhost gpus`).")
+    return found
+
+
+def _check_size(what: str, gib: float | None) -> None:
+    if gib is not None and not 0 < gib < 100_000:
+        raise InputError(f"a {what} memory of {gib} GiB makes no sense")
 
 
 def _named(gpu: list[str], vram_gib: float | None) -> tuple[Device, ...]:
@@ -41,8 +46,8 @@ def _named(gpu: list[str], vram_gib: float | None) -> tuple[Device, ...]:
     if not gpu:
         return (Device("GPU", given or 0, "gpu", "as given"),)
     result: list[Device] = []
-    for text in gpu:
-        name, count = split(text)
+    for text in ",".join(gpu).split(","):
+        name, count = split(text.strip())
         result += [_profiled(name, given)] * count
     return tuple(result)
 
@@ -91,10 +96,17 @@ def _found() -> tuple[Device, ...]:
     return tuple(Device(g.name, g.total_bytes, "gpu", "NVML total", g.compute_capability) for g in gpus)
 
 
-def host() -> Device:
-    """This machine's memory as a device: what is available now, within the container's limit."""
+def host(ram_gib: float | None = None) -> Device:
+    """Host memory as a device: what is available here now, within the container's limit; or as much as is said.
+
+    Raises:
+        InputError: a size that makes no sense.
+    """
     from toolkit import machine
     from toolkit.size import Device
 
+    _check_size("host", ram_gib)
+    if ram_gib is not None:
+        return Device("CPU", int(ram_gib * 2**30), "cpu", "as given")
     _, available = machine.memory()
     return Device("CPU", available, "cpu", "memory available now")

@@ -10,13 +10,12 @@ from toolkit.cli.complete import gpu_names
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Engine = Literal["vllm", "llama.cpp"]
-FlashAttn = Literal["on", "off", "auto"]
 
 Gpu = Annotated[
     list[str] | None,
     typer.Option(
         "--gpu",
-        help="Device as NAME or NAME:COUNT; repeat for unlike ones. Default: what this machine has.",
+        help="Device as NAME or NAME:COUNT; repeat, or commas, for unlike ones. Default: what this machine has.",
         autocompletion=gpu_names,
     ),
 ]
@@ -31,26 +30,4 @@ Context = Annotated[int | None, typer.Option(help="Tokens per request, prompt + 
 Concurrency = Annotated[int, typer.Option(help="Requests at the same time.")]
 Tp = Annotated[int | None, typer.Option(help="Tensor-parallel ranks. Default: all devices.")]
 Pp = Annotated[int | None, typer.Option(help="Pipeline stages.")]
-Utilization = Annotated[float | None, typer.Option(help="vLLM's share of the device, above 0 to 1.")]
-MaxNumSeqs = Annotated[int | None, typer.Option(help="vLLM: sequences per step.")]
-MaxNumBatchedTokens = Annotated[int | None, typer.Option(help="vLLM: tokens per step.")]
-Ubatch = Annotated[int | None, typer.Option(help="llama.cpp: physical batch size.")]
-Parallel = Annotated[int | None, typer.Option(help="llama.cpp: slots. Default: the concurrency.")]
-FlashAttnOption = Annotated[FlashAttn | None, typer.Option("--flash-attn", help="llama.cpp: flash attention.")]
 GpuLayers = Annotated[int | None, typer.Option(help="llama.cpp: layers on the GPU. Default: all.")]
-Eager = Annotated[bool, typer.Option("--eager", "--enforce-eager", help="vLLM: without CUDA graphs.")]
-BlockSize = Annotated[int | None, typer.Option(help="vLLM: tokens per block of the KV cache.")]
-PrefixCaching = Annotated[
-    bool | None,
-    typer.Option("--prefix-caching/--no-prefix-caching", help="vLLM: keep the cache of common beginnings."),
-]
-ExpertParallel = Annotated[
-    bool, typer.Option("--expert-parallel", help="vLLM: whole experts on each rank, not a slice of each.")
-]
-Dcp = Annotated[int | None, typer.Option(help="vLLM: decode-context-parallel ranks among the tensor-parallel ones.")]
-MaxLoraRank = Annotated[int | None, typer.Option(help="vLLM: room for LoRA adapters of this rank.")]
-MaxLoras = Annotated[int | None, typer.Option(help="vLLM: room for so many LoRA adapters at once.")]
-Draft = Annotated[
-    str | None, typer.Option(help="Model that guesses tokens ahead; vLLM: mtp for the model's own prediction layers.")
-]
-NumSpeculativeTokens = Annotated[int | None, typer.Option(help="vLLM: tokens guessed ahead in one step.")]

@@ -25,9 +25,10 @@ def memory_plan_for(
     exact: bool = False,
     every_gpu: bool = False,
     draft: str | None = None,
+    ram_gib: float | None = None,
     **settings: Any,
 ) -> MemoryPlan:
-    """Size a model; ``settings`` are fields of `size.Ask`, ``draft`` names what guesses ahead.
+    """Size a model; ``settings`` are fields of `size.Ask` and of its places, ``draft`` names what guesses ahead.
 
     ``exact`` asks llama.cpp's own planner too; ``every_gpu`` sizes for the least memory that holds the plan and lists
     the fewest of every known GPU.
@@ -36,23 +37,28 @@ def memory_plan_for(
         InputError: an unknown name or contradictory settings.
         DeclinedError: the model's memory is not modelled for that engine.
     """
-    from toolkit.cli.devices import devices, installed_vllm
+    from toolkit.cli.devices import devices, host, installed_vllm
+    from toolkit.cli.placing import in_host, placing
     from toolkit.models.resolve import resolve
     from toolkit.size import Ask, plan
     from toolkit.size.ask import MTP
 
     model = resolve(target, quant)
+    settings["placing"] = places = placing(settings)
     if draft is not None:
         settings["draft"] = draft if draft == MTP else resolve(draft)
     chosen = _engine(model, engine)
     if every_gpu:
         return _on_every_gpu(model, chosen, settings)
+    if chosen == "vllm" and ram_gib is not None:
+        raise InputError("host memory is asked about for llama.cpp, and the engine is vLLM", "leave it out.")
+    ram = host(ram_gib) if chosen == "llama.cpp" else None
     layers = settings.get("gpu_layers")
     partial = layers is not None and layers <= model.layers
-    found = devices(gpu or [], vram_gib, chosen, partial)
+    found = devices(gpu or [], vram_gib, ram, beside=partial or in_host(places))
     if chosen == "vllm" and not gpu and vram_gib is None and settings.get("engine_version") is None:
         settings["engine_version"] = installed_vllm()
-    ask = Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", **settings)
+    ask = Ask(model=model, devices=found, engine="vllm" if chosen == "vllm" else "llama.cpp", host=ram, **settings)
     return _by_the_engine(ask, plan(ask), gpu or [], vram_gib) if exact else plan(ask)
 
 
@@ -121,12 +127,12 @@ def _by_the_engine(ask: Ask, memory: MemoryPlan, gpu: list[str], vram_gib: float
         )
     layers, settings = ask.model.layers, llamacpp.resolve(ask)
     if ask.model.path is not None:
-        return engine_exact.exact(memory, Path(ask.model.path), layers, settings)
+        return engine_exact.exact(memory, Path(ask.model.path), layers, settings, ask.placing)
     from toolkit.models.hub import sparse_gguf
 
     with tempfile.TemporaryDirectory(prefix="selfhost-gguf-") as folder:
         path = sparse_gguf(ask.model.name, str(ask.model.revision), Path(folder))
-        return engine_exact.exact(memory, path, layers, settings)
+        return engine_exact.exact(memory, path, layers, settings, ask.placing)
 
 
 def launch_plan_for(
@@ -154,6 +160,8 @@ def launch_plan_for(
         document = read_document(Path(target), LaunchPlan, MemoryPlan)
         if isinstance(document, LaunchPlan):
             return document
+        if any(value not in (None, False, []) for value in size_options.values()) or context is not None:
+            raise InputError(f"{target} is sized already, and settings were given too", "size it again with them.")
         memory = document
     else:
         memory = memory_plan_for(target, context=context, concurrency=concurrency, **size_options)

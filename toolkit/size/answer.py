@@ -183,6 +183,10 @@ def _warnings(ask: Ask, context: int) -> list[str]:
             f"a context of {context:,} tokens is beyond the {ask.model.max_context:,} this model was made for; "
             "the sums are right but its answers may not be"
         )
+    if ask.placing.n_cpu_moe and all(d.kind == "cpu" for d in ask.devices):
+        found.append(
+            "no GPU: the experts are in host memory with everything else, and keeping them there saves nothing"
+        )
     if ask.engine == "vllm" and len({d.usable_bytes for d in ask.devices}) > 1:
         small = min(d.usable_bytes for d in ask.devices) / GIB
         found.append(f"the devices differ; every rank is held to the smallest ({small:.1f} GiB)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from toolkit.errors import InputError
@@ -79,6 +79,8 @@ class Ask:
     draft: ModelSpec | Literal["mtp"] | None = None
     """What guesses tokens ahead: another model, or the model's own prediction layers."""
     num_speculative_tokens: int | None = None
+    host: Device | None = None
+    """llama.cpp: memory of the host, where it is none of the devices yet; advice may put something there."""
 
     def with_(self, **changes: Any) -> Ask:
         """The same question with some settings changed."""
@@ -109,29 +111,45 @@ COUNTS = (
 """Settings of at least one."""
 
 
+ONE_RANK = ("tp", "pp")
+"""Settings of vLLM of which one is what every engine does."""
+
 VLLM_ONLY = (
     *("eager", "block_size", "prefix_caching", "expert_parallel", "dcp", "max_lora_rank", "max_loras"),
-    "num_speculative_tokens",
+    *("num_speculative_tokens", "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", *ONE_RANK),
 )
+LLAMACPP_ONLY = ("ubatch", "parallel", "flash_attn", "gpu_layers")
 
 
 def check(ask: Ask) -> None:
     """Refuse what no engine could run.
 
     Raises:
-        InputError: a count below one, a share outside (0, 1], no device.
+        InputError: a count below one, a share outside (0, 1], no device, a setting of the other engine.
     """
     for name in COUNTS:
         value = getattr(ask, name)
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
-    if ask.engine != "vllm" and (named := [n for n in VLLM_ONLY if getattr(ask, n) not in (None, False)]):
-        raise InputError(f"{named[0]} is a setting of vLLM, and the engine is {ask.engine}", "leave it out.")
+    _check_engine(ask)
     share = ask.gpu_memory_utilization
     if share is not None and not 0 < share <= 1:
         raise InputError(f"gpu_memory_utilization is {share}; it must be above 0 and at most 1")
     if not ask.devices:
         raise InputError("no device to size for")
+
+
+def _check_engine(ask: Ask) -> None:
+    if ask.engine == "vllm":
+        named = [n for n in LLAMACPP_ONLY if getattr(ask, n) is not None]
+        named += [f.name for f in fields(Placing) if getattr(ask.placing, f.name) not in (None, ())]
+    else:
+        named = [n for n in VLLM_ONLY if getattr(ask, n) not in (None, False)]
+        named = [n for n in named if n not in ONE_RANK or getattr(ask, n) > 1]
+    if named:
+        owner = "llama.cpp" if ask.engine == "vllm" else "vLLM"
+        hint = "vLLM is sized with room for adapters of a rank." if named[0] == "lora" else "leave it out."
+        raise InputError(f"{named[0]} is a setting of {owner}, and the engine is {ask.engine}", hint)
 
 
 def setting(value: Any, default: Any, origin: Origin = "engine_default") -> Setting:

@@ -153,8 +153,9 @@ def shares(model: ModelSpec, where: Placement, r: Resolved) -> list[Share]:
                 kv=sum(layer_cache(model.attention[i], r, cells) for i in layers),
                 state=sum(state_bytes(model, i) for i in layers) * r.parallel,
                 compute=compute[index],
-                runtime=runtime_bytes(model, device, r, has_output=index == where.output)
-                + repacked_bytes(model, where),
+                runtime=0
+                if index in where.unused
+                else runtime_bytes(model, device, r, has_output=index == where.output) + repacked_bytes(model, where),
             )
         )
     return result

@@ -51,6 +51,8 @@ class Placement:
     """Bytes of weights on each device."""
     in_host: tuple[int, bool] = (0, False)
     """The largest matrix of a layer in host memory, bytes; and whether it is an expert's."""
+    unused: tuple[int, ...] = ()
+    """GPUs that the engine does not open, because nothing is split."""
 
     @property
     def cpu(self) -> int | None:
@@ -115,6 +117,8 @@ def _place(key: Same, devices: tuple[Device, ...], placing: Placing, gpu_layers:
     model = key.model
     gpus = [i for i, d in enumerate(devices) if d.kind == "gpu"]
     cpu = next((i for i, d in enumerate(devices) if d.kind == "cpu"), None)
+    if not gpus and (placing.tensor_split or placing.split_mode or placing.main_gpu is not None):
+        raise InputError("there is no GPU to split the model over", "name GPUs, or leave the split out.")
     count = total_layers(model) + 1
     start = count - gpu_layers if gpus else count
     layers = [cpu if cpu is not None else 0] * start
@@ -128,6 +132,7 @@ def _place(key: Same, devices: tuple[Device, ...], placing: Placing, gpu_layers:
         beyond=tuple(layers[model.layers : -1]),
         rules=tuple(_rules(model, placing, cpu, gpus)),
         cpu_experts=_cpu_experts(model, placing),
+        unused=tuple(g for g in gpus if g != gpus[placing.main_gpu or 0]) if placing.split_mode == "none" else (),
     )
     return replace(where, weights=weights(model, where), in_host=largest_in_host(model, where))
 
@@ -138,22 +143,29 @@ def total_layers(model: ModelSpec) -> int:
 
 
 def _parts(placing: Placing, memory: list[int]) -> list[float]:
-    """What part of the layers each GPU gets: as given, the main one only, or by memory."""
-    count, main = len(memory), placing.main_gpu
+    """What part of the layers each GPU gets: as given, the main one only, or by memory.
+
+    Raises:
+        InputError: a main GPU or a number of shares that does not fit the GPUs, or the one contradicts the other.
+    """
+    count, main, given = len(memory), placing.main_gpu, placing.tensor_split
     if main is not None and not 0 <= main < count:
         raise InputError(f"the main GPU is number {main}; there are {count}, counted from 0")
     if placing.split_mode == "none":
+        if given is not None:
+            raise InputError("nothing is to be split, and shares of a split were given", "leave one of them out.")
         return [float(n == (main or 0)) for n in range(count)]
-    if placing.tensor_split is None:
+    if main:
+        raise InputError("a main GPU counts only when nothing is split", "ask for the split mode none.")
+    if given is None:
         return [float(size) for size in memory]
-    given = list(placing.tensor_split)
     if len(given) != count:
         raise InputError(
             f"a split in {len(given)} parts for {count} GPUs", "give one number a GPU, in the order of the GPUs."
         )
     if any(not 0 <= part < 1e9 for part in given) or sum(given) == 0:
         raise InputError("the parts of a split are shares, such as 3 and 1; none is negative, and not all are 0")
-    return given
+    return list(given)
 
 
 def _cpu_experts(model: ModelSpec, placing: Placing) -> int:
@@ -192,8 +204,9 @@ def _device(name: str, cpu: int | None, gpus: list[int]) -> int:
         return cpu
     if match and int(match[1]) < len(gpus):
         return gpus[int(match[1])]
-    known = ", ".join(["CPU", *(f"CUDA{n}" for n in range(len(gpus)))])
-    raise InputError(f"{name!r} is no device of this plan", f"there are {known} (or ROCm0, Vulkan0, … likewise).")
+    known = [*(f"CUDA{n}" for n in range(len(gpus))), *(["CPU"] if cpu is not None else [])]
+    others = " (or ROCm0, Vulkan0, … likewise)" if gpus else ""
+    raise InputError(f"{name!r} is no device of this plan", f"it has {', '.join(known)}{others}.")
 
 
 @dataclass(frozen=True)
