@@ -2,8 +2,9 @@
 
 The control channel is an inherited stream socket (its descriptor number is in ``SELFHOST_BENCH_CONTROL``) that
 carries one JSON object a line both ways. In: ``{"level": {…}}``, ``{"cut": number of a level}`` to end that level
-now, ``{"stop": true}``. Out: ``ready``, ``phase``,
-``sample``, ``level_done``. When the other end closes, everything stops: a load test never outlives its driver.
+now, ``{"stop": true}``. Out: ``crew`` (who of the other machines is here), ``ready``, ``phase``, ``sample``, ``rows``
+(how many bytes of them have come), ``level_done``. When the other end closes, everything stops: a load test never
+outlives its driver.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from gevent.event import Event
 from gevent.queue import Queue
 from locust import LoadTestShape
 
+from bench.crew import Crew, FixedCrew, machine_of
+
 ARM_S = 30.0
 CUT_S = 5.0
 START_S = 0.02
-"""Between the order to go and the start, so that every process has it in time."""
+"""Between the order to go and the start, so that every process has it in time; of far workers so many trips more."""
+START_TRIPS = 6
 
 
 class Control:
@@ -69,7 +73,10 @@ class Director(LoadTestShape):
         self._control: Control | None = None
         self._epoch_ns = 0
         self._phase = 0
-        self._armed: dict[str, int] = {}
+        self._began = False
+        self._crew: Crew | None = None
+        self._members: list[str] = []
+        self._armed: dict[str, dict[str, Any]] = {}
         self._idle: dict[str, dict[str, Any]] = {}
         self._spawned = Event()
 
@@ -78,6 +85,10 @@ class Director(LoadTestShape):
         self._epoch_ns = spec["epoch_ns"]
         self._control = Control(int(os.environ["SELFHOST_BENCH_CONTROL"]))
         runner = environment.runner
+        environment.dispatcher_class = FixedCrew
+        if spec.get("workers"):
+            self._crew = Crew(runner, spec, self._control.say)
+        gevent.spawn(self._leave_before_it_began, runner)
         environment.events.spawning_complete.add_listener(lambda user_count: self._spawned.set())
         runner.register_message("bench-armed", self._on_armed)
         runner.register_message("bench-idle", self._on_idle)
@@ -85,15 +96,26 @@ class Director(LoadTestShape):
 
     def tick(self) -> None:
         """Run all levels; None ends the test."""
-        self._control.say("ready", workers=len(self._workers()))
+        self._began = True
+        if self._crew is not None:
+            self._crew.muster(self._control.stop.is_set)
+        self._members = self._workers()
+        self._control.say("ready", workers=len(self._members), crew=self._crew.facts if self._crew else {})
         while (level := self._control.levels.get()) is not None:
             self._level(level)
+
+    def _leave_before_it_began(self, runner: Any) -> None:
+        """Locust itself waits for the first worker and looks at nothing else meanwhile."""
+        self._control.stop.wait()
+        if not self._began:
+            runner.quit()
+            os._exit(0)
 
     # --- messages ---
 
     def _on_armed(self, environment: Any, msg: Any) -> None:
         if msg.data["phase"] == self._phase:
-            self._armed[msg.node_id] = msg.data["users"]
+            self._armed[msg.node_id] = msg.data
 
     def _on_idle(self, environment: Any, msg: Any) -> None:
         if msg.data["phase"] == self._phase:
@@ -108,18 +130,31 @@ class Director(LoadTestShape):
         clients = getattr(self.runner, "clients", None)
         if clients is None:
             return ["local"]
-        return sorted(c.id for c in clients.ready + clients.spawning + clients.running)
+        here = sorted(c.id for c in clients.ready + clients.spawning + clients.running)
+        return here if self._crew is None else [name for name in here if name in self._crew.facts]
+
+    def _lost(self) -> set[str]:
+        """Who was there when the load began and is no more."""
+        return set(self._members) - set(self._workers())
 
     def _level(self, level: dict[str, Any]) -> None:
-        self._spawn(level["users"])
-        unsent = steps = 0
-        for phase in _phases(level):
-            if self._ended(level["level"]):
-                break
-            for report in self._run(phase):
-                unsent += report["unsent"]
-                steps += report["clock_steps"]
-        self._control.say("level_done", level=level["level"], unsent=unsent, clock_steps=steps)
+        over: dict[str, Any] = {"level": level["level"], "unsent": 0, "clock_steps": 0, "clocks": {}, "lost": []}
+        try:
+            self._spawn(level["users"])
+            for phase in _phases(level):
+                if self._ended(level["level"]) or self._lost():
+                    break
+                for report in self._run(phase):
+                    over["unsent"] += report["unsent"]
+                    over["clock_steps"] += report["clock_steps"]
+                over["clocks"] |= {name: armed["clock"] for name, armed in self._armed.items() if armed.get("clock")}
+            missing = self._crew.gather(level["level"]) if self._crew is not None else []
+            over["lost"] = sorted(map(machine_of, self._lost().union(missing)))
+        except gevent.GreenletExit:  # Locust ends the test when the last worker is gone
+            over["lost"] = sorted(map(machine_of, self._members))
+            raise
+        finally:
+            self._control.say("level_done", **over)
 
     def _spawn(self, users: int) -> None:
         if self.runner.user_count != users:
@@ -130,11 +165,11 @@ class Director(LoadTestShape):
     def _run(self, phase: dict[str, Any]) -> list[dict[str, Any]]:
         self._phase += 1
         self._armed, self._idle = {}, {}
-        workers = self._workers()
+        workers = self._members
         self.runner.send_message("bench-arm", {**phase, "phase": self._phase})
-        self._wait(lambda: len(self._armed) >= len(workers), ARM_S)
-        start_s = (perf_counter_ns() - self._epoch_ns) / 1e9 + START_S
-        quotas = _share(phase["max_requests"], [self._armed.get(w, 0) for w in workers])
+        self._wait(lambda: len(self._armed) >= len(workers) or bool(self._lost()), ARM_S)
+        start_s = (perf_counter_ns() - self._epoch_ns) / 1e9 + START_S + self._far_s()
+        quotas = _share(phase["max_requests"], [self._armed.get(w, {}).get("users", 0) for w in workers])
         for part, (worker, quota) in enumerate(zip(workers, quotas, strict=True)):
             go = {"start_s": start_s, "quota": quota, "part": part, "parts": len(workers)}
             self.runner.send_message("bench-go", go, client_id=worker)
@@ -148,11 +183,17 @@ class Director(LoadTestShape):
             end_s=end_s,
         )
         done = lambda: len(self._idle) >= len(workers)  # noqa: E731
-        longest_s = START_S + end_s - start_s + phase["drain_s"]
-        if not self._wait(lambda: done() or self._ended(phase["level"]), longest_s) or not done():
+        over = lambda: done() or self._ended(phase["level"]) or bool(self._lost())  # noqa: E731
+        longest_s = START_S + self._far_s() + end_s - start_s + phase["drain_s"]
+        if not self._wait(over, longest_s) or not done():
             self.runner.send_message("bench-cut", {})
-            self._wait(done, CUT_S)
+            self._wait(lambda: len(self._idle) >= len(workers) - len(self._lost()), CUT_S)
         return list(self._idle.values())
+
+    def _far_s(self) -> float:
+        """What the order to go may need on top to reach the farthest worker."""
+        bounds = [armed["clock"]["bound_s"] for armed in self._armed.values() if armed.get("clock")]
+        return START_TRIPS * max(bounds, default=0.0)
 
     def _ended(self, level: int) -> bool:
         """Whether this level, or everything, is to end now."""

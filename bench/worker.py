@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import AsyncResult
@@ -28,12 +28,17 @@ from bench.phase import Job, LoadState, Phase, Planned
 from bench.record import Record
 from bench.wire import BrokenReplyError, Reply
 
+if TYPE_CHECKING:
+    from bench.remote import Remote
+
 SAMPLE_S = 0.25
 WATCH_S = 0.05
 TIMER_S = 0.0012
 """How late an event-loop timer may wake: epoll counts in whole milliseconds."""
 EXACT_RATE = 80.0
 """Requests per second and process up to which a timer's lateness is waited out: 80 × 1.2 ms is a tenth of a core."""
+TIED = {"SELFHOST_BENCH_CONTROL", "SELFHOST_BENCH_TIED"}
+"""A process with one of these variables ends when its parent does."""
 _S = 1_000_000_000
 
 
@@ -49,8 +54,10 @@ class Material:
 class Worker:
     """Everything the users of one process share."""
 
-    def __init__(self, spec: dict[str, Any], environment: Any, material: Material, name: str) -> None:
-        """``name`` tells this process from every other one of the bench."""
+    def __init__(
+        self, spec: dict[str, Any], environment: Any, material: Material, name: str, remote: Remote | None = None
+    ) -> None:
+        """``name`` tells this process from every other one; ``remote`` is its line to a leader on another machine."""
         self._environment = environment
         self._runner = environment.runner
         self._path = spec["path"]
@@ -65,8 +72,8 @@ class Worker:
         self._key = os.environ.get(spec["api_key_env"] or "") or None
         self._turns, self._think_s = spec.get("turns", 1), spec.get("think_s", 0.0)
         self._prompts, self._trace = material.prompts, material.trace
+        self._remote = remote
         self.record = Record(material.folder, spec["epoch_ns"], name)
-        self._epoch = spec["epoch_ns"]
         self._clock = Clock()
         self._next: AsyncResult = AsyncResult()
         self._parked = 0
@@ -86,6 +93,7 @@ class Worker:
         limit = perf_counter_ns() + 5 * _S
         while self._parked < self._runner.user_count and perf_counter_ns() < limit:
             gevent.sleep(0.002)
+        clock = self._align(order["level"])
         self.record.open(order["level"])
         phase = self._phase = Phase(order, self._clock.steps)
         phase.busy = users = self._parked
@@ -95,14 +103,23 @@ class Worker:
             gevent.sleep(0.002)
         gc.collect()
         gc.freeze()
-        self._runner.send_message("bench-armed", {"phase": order["phase"], "users": users})
+        self._runner.send_message("bench-armed", {"phase": order["phase"], "users": users, "clock": clock})
         if users == 0:
             self._idle(phase)
+
+    def _align(self, level: int) -> dict[str, float] | None:
+        """Map another machine's clock before each phase; None where the clock is the leader's own."""
+        if self._remote is None:
+            return None
+        self._remote.forget_rows_but(level)
+        found = self._remote.align()
+        self.record.epoch_ns = found.epoch_ns
+        return {"offset_s": found.offset_ns / _S, "bound_s": found.bound_ns / _S}
 
     def go(self, order: dict[str, Any]) -> None:
         """Start the armed phase at ``start_s``, as part ``part`` of ``parts`` processes."""
         phase = self._phase
-        phase.start_ns = self._epoch + int(order["start_s"] * _S)
+        phase.start_ns = self.record.epoch_ns + int(order["start_s"] * _S)
         phase.measure_ns = phase.start_ns + int(phase.order["warmup_s"] * _S)
         phase.end_ns = phase.measure_ns + int(phase.order["duration_s"] * _S)
         phase.quota, phase.part, phase.parts = order["quota"], order["part"], order["parts"]
@@ -327,7 +344,7 @@ class Worker:
         parent = os.getppid()
         while True:
             gevent.sleep(SAMPLE_S)
-            if "SELFHOST_BENCH_CONTROL" in os.environ and os.getppid() != parent:
+            if TIED.intersection(os.environ) and os.getppid() != parent:
                 os._exit(1)  # whoever drives us has died
             self._clock.check()
             self._sample()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from toolkit.cli import bench_prompts, complete
+from toolkit.cli import bench_machines, bench_prompts, complete
 from toolkit.cli import options as o
 from toolkit.cli.bench_load import DEFAULT_CONCURRENCY, Words, load, seconds
 
@@ -97,6 +97,13 @@ def bench(
         bool | None, typer.Option(help="llama-server: switch its prompt cache. Default: as it is.")
     ] = None,
     processes: Annotated[int, typer.Option(help="Load processes.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Load workers of other machines that join, instead.")] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="With --workers: HOST:PORT of this machine to join at. Default: 127.0.0.1:5557.")
+    ] = None,
+    worker_of: Annotated[
+        str | None, typer.Option(help="Only make load, for the bench that listens at that HOST:PORT.")
+    ] = None,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the API key.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: selfhost-bench/<time>.")] = None,
     export: Annotated[
@@ -123,6 +130,8 @@ def bench(
     from toolkit.load.history import check_label
     from toolkit.load.run import run
 
+    if worker_of is not None:
+        return bench_machines.join(target, worker_of, processes, _key_variable(api_key_env), as_json=as_json)
     checked = _self_check(quiet=quiet, as_json=as_json, alone=target is None) if self_check else None
     there = deployed.deployment(target)
     address, served = _target(deployed.address(there) if there else target)
@@ -143,6 +152,7 @@ def bench(
         max_failed_share=max_failed,
         seed=seed,
         processes=processes,
+        machines=bench_machines.machines(workers, listen),
         api_key_env=_key_variable(api_key_env or (there.key_env if there else None)),
         ignore_eos=ignore_eos,
         prompt_cache=prompt_cache,

@@ -25,7 +25,7 @@ class Live:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
-        self._last: tuple[str, int] | None = None
+        self._last: tuple[str, int, str] | None = None
         self._said_at = 0.0
 
     def __enter__(self) -> Live:
@@ -37,7 +37,7 @@ class Live:
 
     def update(self, progress: Progress) -> None:
         """Show it, or not yet."""
-        now, state = time.monotonic(), (progress.stage, progress.number)
+        now, state = time.monotonic(), (progress.stage, progress.number, progress.label)
         if self._quiet:
             return
         if self._terminal:

@@ -14,14 +14,18 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from toolkit.errors import EnvironmentFailedError
+from toolkit.load.spec import Machines
 from toolkit.paths import data_root
 
 READY_S = 60.0
+CREW_S = 600.0
+"""How long workers of other machines are waited for."""
 STOP_S = 8.0
 LOG_TAIL_BYTES = 2000
 MAX_LINE_BYTES = 4 * 2**20
@@ -34,10 +38,21 @@ class LoadProcessDiedError(EnvironmentFailedError):
 class LoadProcess:
     """A running Locust. Use as a context manager: on exit nothing of it is left."""
 
-    def __init__(self, folder: Path, spec: dict[str, Any], processes: int) -> None:
-        """``folder`` receives the spec, the log and the rows."""
+    def __init__(
+        self,
+        folder: Path,
+        spec: dict[str, Any],
+        processes: int,
+        machines: Machines | None = None,
+        on_crew: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        """``folder`` receives the spec, the log and the rows; ``on_crew`` hears who of ``machines`` has joined."""
         self._folder = folder
         self._processes = processes
+        self._machines = machines
+        self._on_crew = on_crew
+        self.crew: dict[str, dict[str, Any]] = {}
+        """The workers of other machines and what they said of themselves, once it is ready."""
         (folder / "spec.json").write_text(json.dumps(spec))
         self._log = folder / "locust.log"
         self._child: subprocess.Popen[bytes] | None = None
@@ -75,10 +90,19 @@ class LoadProcess:
             child.wait()
 
     def _wait_ready(self) -> None:
-        limit = time.monotonic() + READY_S
+        limit = time.monotonic() + (CREW_S if self._machines else READY_S)
+        joined = None
         while (event := self.receive(limit - time.monotonic())) is not None:
-            if event["event"] == "ready":  # samples of forked workers may come before it
+            if event["event"] == "ready":  # samples of workers may come before it
+                self.crew = event["crew"]
                 return
+            if event["event"] == "crew":
+                joined = event["here"]
+                self._on_crew(event)
+        if self._machines and joined is not None:
+            raise LoadProcessDiedError(
+                f"{joined} of {self._machines.workers} load workers joined {self._machines.address} in {CREW_S:.0f} s"
+            )
         raise LoadProcessDiedError(f"the load process was not ready within {READY_S:.0f} s{self._last_words()}")
 
     def send(self, command: dict[str, Any]) -> None:
@@ -118,6 +142,9 @@ class LoadProcess:
             port = str(_free_port())
             command += ["--processes", str(self._processes), "--master-bind-host", "127.0.0.1"]
             command += ["--master-bind-port", port, "--master-host", "127.0.0.1", "--master-port", port]
+        if self._machines is not None:
+            command += ["--master", "--expect-workers", "1"]  # the director waits for them all
+            command += ["--master-bind-host", self._machines.host, "--master-bind-port", str(self._machines.port)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LOCUST_")}
         environment["SELFHOST_BENCH_SPEC"] = str(self._folder / "spec.json")
         environment["SELFHOST_BENCH_CONTROL"] = str(descriptor)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UnknownNameError
 from toolkit.load import slo as slo_of
 from toolkit.load.child import LoadProcess, LoadProcessDiedError
+from toolkit.load.crew import Crew
 from toolkit.load.files import ROWS
 from toolkit.load.metrics import Window, figures, measured
 from toolkit.load.observer import Observer
-from toolkit.load.orders import longest_s, order
+from toolkit.load.orders import SLACK_S, longest_s, order
 from toolkit.load.progress import OnProgress, Tracker
 from toolkit.load.rows import Row, append_rows, merge_rows
 from toolkit.load.spec import BenchSpec, LoadLevel
@@ -46,6 +47,7 @@ class Run:
     stopped_early: str | None = None
     interrupted: bool = False
     observer: Observer | None = None
+    crew: Crew = field(default_factory=Crew)
 
 
 def run_level(work: Run, child: LoadProcess, load: LoadLevel) -> None:
@@ -69,8 +71,12 @@ def run_level(work: Run, child: LoadProcess, load: LoadLevel) -> None:
             clock_steps=over.get("clock_steps", 0),
             restarted=restarts is not None and after is not None and after > restarts,
             ended_early=tracker.given_up,
+            lost=tuple(over.get("lost", ())),
         )
+        work.crew.aligned(over.get("clocks", {}))
         _record(work, number, load, window)
+        if window.lost and not work.interrupted:
+            work.stopped_early = f"a load worker was lost: {', '.join(window.lost)}"
 
 
 def _watch(work: Run, child: LoadProcess, tracker: Tracker, load: LoadLevel) -> dict[str, Any]:
@@ -85,6 +91,8 @@ def _watch(work: Run, child: LoadProcess, tracker: Tracker, load: LoadLevel) -> 
             return event
         if event["event"] == "phase":
             tracker.phase(event)
+        elif event["event"] == "rows":  # they may be many, from far away
+            limit = max(limit, time.monotonic() + SLACK_S)
         elif event["event"] == "sample":
             work.on_progress(tracker.sample(event))
             if not work.stopped_early and tracker.failed() >= enough and not tracker.completed() and not work.levels:

@@ -30,6 +30,8 @@ class Window:
     restarted: bool = False
     ended_early: str | None = None
     """Why a level was given up before its time."""
+    lost: tuple[str, ...] = ()
+    """Load processes that ended in the middle, by their machines."""
 
 
 def stat(values: Iterable[float]) -> Stat | None:

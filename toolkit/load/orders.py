@@ -49,6 +49,7 @@ def child_spec(spec: BenchSpec, folder: Path, epoch_ns: int) -> dict[str, Any]:
         "think_s": spec.think_s,
         "nonce_words": NONCE_WORDS,
         "nonce_salt": random.SystemRandom().getrandbits(24),  # new each run: the last run's cache must not help
+        "workers": spec.machines.workers if spec.machines else 0,
         "limits": spec.limits.model_dump(),
     }
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from toolkit.load import find_max, sweep
 from toolkit.load import slo as slo_of
 from toolkit.load.child import LoadProcess, LoadProcessDiedError
+from toolkit.load.crew import joining
 from toolkit.load.environment import environment
 from toolkit.load.files import open_folder, write_result
 from toolkit.load.level import Restarts, Run, run_level
@@ -69,8 +72,10 @@ def _drive(work: Run, epoch_ns: int) -> str:
     pieces = bodies(target.prompts, target.model, target.extra, spec.kind, unique=spec.busts_caches, turns=spec.turns)
     write_prompts(work.folder, pieces)
     write_trace(work.folder, target.trace)
+    orders = child_spec(spec, work.folder, epoch_ns)
     try:
-        with LoadProcess(work.folder, child_spec(work.spec, work.folder, epoch_ns), work.spec.processes) as child:
+        with LoadProcess(work.folder, orders, spec.processes, spec.machines, _on_crew(work)) as child:
+            work.crew.joined(child.crew)
             began = time.monotonic()
             while not (work.stopped_early or work.interrupted):
                 load = _next(work, time.monotonic() - began)
@@ -80,6 +85,12 @@ def _drive(work: Run, epoch_ns: int) -> str:
     except KeyboardInterrupt:
         work.interrupted = True
     return "it was interrupted" if work.interrupted else work.stopped_early or ""
+
+
+def _on_crew(work: Run) -> Callable[[dict[str, Any]], None]:
+    machines, of = work.spec.machines, len(work.spec.levels) or None
+    address = machines.address if machines else ""
+    return lambda event: work.on_progress(Progress("prepare", joining(event, address), 0, of))
 
 
 def _next(work: Run, spent_s: float) -> LoadLevel | str:
@@ -122,6 +133,7 @@ def _result(work: Run, ended_because: str) -> BenchResult:
     spec, target = work.spec, work.target
     client: dict[str, object] = {"prompt_lengths": target.calibration.basis, "request_fields": sorted(target.extra)}
     client |= work.observer.facts if work.observer else {}
+    client |= work.crew.facts()
     if spec.self_check is not None:
         client["self_check"] = spec.self_check.model_dump(mode="json", exclude={"schema_version", "kind"})
     search = _search(work, ended_because)

@@ -84,6 +84,36 @@ def endpoint(text: str) -> Endpoint:
     return Endpoint(scheme=scheme, host=parts.hostname, port=port or _PORTS[scheme], base_path=path)
 
 
+MASTER_PORT = 5557
+"""Where Locust's master listens by default."""
+
+
+class Machines(Frozen):
+    """Load from other machines: so many Locust workers, which join at ``host:port`` of this one."""
+
+    workers: int = Field(ge=1, le=1000)
+    host: str
+    """As Locust wants it: an IPv6 address in brackets."""
+    port: int = Field(ge=1, le=65535)
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"{self.host}:{self.port}"
+
+
+def meeting_point(text: str) -> tuple[str, int]:
+    """Read ``HOST``, ``HOST:PORT`` or ``[IPv6]:PORT``, Locust's own port where none is given. Raises InputError."""
+    found = re.fullmatch(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d{1,5}))?", text.strip())
+    port = int(found["port"] or MASTER_PORT) if found else 0
+    if found is None or not 0 < port < 65536:
+        raise InputError(f"{text!r} is not HOST:PORT", "Write it like 10.0.0.5:5557, an IPv6 address in brackets.")
+    return found["host"], port
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
+
+
 class LoadLevel(Frozen):
     """One load: so many users in a closed loop, or so many requests per second in an open one."""
 
@@ -175,6 +205,8 @@ class BenchSpec(Frozen):
     max_failed_share: float = Field(default=0.01, ge=0, le=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
     processes: int = Field(default=1, ge=1, le=64)
+    machines: Machines | None = None
+    """Load from other machines instead of from processes of this one."""
     api_key_env: str | None = None
     ignore_eos: bool | None = None
     prompt_cache: bool | None = None
@@ -203,11 +235,19 @@ class BenchSpec(Frozen):
     def _some_load(self) -> BenchSpec:
         if bool(self.levels) == (self.search is not None):
             raise ValueError("a bench has levels or a search for them")
+        if self.machines is not None:
+            self._check_machines(self.machines)
         if self.turns > 1 and self.kind != "chat":
             raise ValueError("only a chat has turns")
         if self.search is not None and self.search.mode == "find_max" and not self.slo:
             raise ValueError("a search for the greatest load needs a service level")
         return self
+
+    def _check_machines(self, machines: Machines) -> None:
+        if self.processes > 1:
+            raise ValueError("load comes from other machines or from processes of this one; a worker may run here too")
+        if self.endpoint.host in LOOPBACK and machines.host not in LOOPBACK:
+            raise ValueError(f"{self.endpoint.host} is another server for each machine; name it as they reach it")
 
     @property
     def busts_caches(self) -> bool:

@@ -82,6 +82,10 @@ def _ended_early(e: Evidence) -> str | None:
     return f"ended early: {e.window.ended_early}" if e.window.ended_early else None
 
 
+def _worker_lost(e: Evidence) -> str | None:
+    return f"a load worker was lost: {', '.join(e.window.lost)}" if e.window.lost else None
+
+
 def _client_busy(e: Evidence) -> str | None:
     limit = BUSY_KERNEL if all(row.stamps == "kernel" for row in e.done) else BUSY_USER
     busy = e.window.busy
@@ -275,7 +279,7 @@ def _too_few(e: Evidence, at_least: float) -> str | None:
 
 
 _INVALID = (
-    _nothing, _restarted, _ended_early, _client_busy, _client_late, _rate, _output_length, _few_for_slo, _left_running,
-    _rising, _falling,
+    _nothing, _restarted, _ended_early, _worker_lost, _client_busy, _client_late, _rate, _output_length, _few_for_slo,
+    _left_running, _rising, _falling,
 )  # fmt: skip
 _NOTES = (_few, _user_stamps, _events, _counted, _input_length, _clock, _cut, _unsent, _asked_to_wait)
