@@ -21,6 +21,7 @@ import gevent
 from gevent import monkey
 
 from bench.clock import CMSG_BYTES, SO_TIMESTAMPNS, Clock
+from bench.proxy import Proxy, tunnel
 from bench.wire import BrokenReplyError, Reply
 
 _Socket = monkey.get_original("socket", "socket")
@@ -41,8 +42,9 @@ class Limits:
 class Target:
     """Where to connect. The name is resolved once; addresses are tried in order, the one that answered first."""
 
-    def __init__(self, host: str, port: int, *, tls: bool, limits: Limits) -> None:
+    def __init__(self, host: str, port: int, *, tls: bool, limits: Limits, proxy: Proxy | None = None) -> None:
         self.limits = limits
+        self.proxy = proxy
         self._host = host
         self._port = port
         self._addresses: list[tuple] = []
@@ -52,12 +54,35 @@ class Target:
         """A connected socket and whether it is TLS. Raises BrokenReplyError."""
         try:
             if not self._addresses:
-                self._addresses = patched.getaddrinfo(self._host, self._port, type=patched.SOCK_STREAM)
-            return self._first_that_answers()
+                host, port = (self.proxy.host, self.proxy.port) if self.proxy else (self._host, self._port)
+                self._addresses = patched.getaddrinfo(host, port, type=patched.SOCK_STREAM)
+            sock = self._first_that_answers()
         except OSError as error:
+            whose = "proxy_" if self.proxy else ""
+            raise BrokenReplyError(whose + _connect_error(error), str(error)[:200]) from error
+        if self._context is None:
+            return sock, False
+        try:
+            return self._secured(sock, self._context), True
+        except OSError as error:
+            sock.close()
             raise BrokenReplyError(_connect_error(error), str(error)[:200]) from error
+        except BrokenReplyError:
+            sock.close()
+            raise
 
-    def _first_that_answers(self) -> tuple[patched.socket, bool]:
+    def _secured(self, sock: patched.socket, context: ssl.SSLContext) -> patched.socket:
+        """TLS to the target itself, through the proxy where there is one."""
+        if self.proxy is not None:
+            name = f"[{self._host}]" if ":" in self._host else self._host
+            try:
+                tunnel(sock, self.proxy, f"{name}:{self._port}", self.limits.connect_s)
+            except OSError as error:
+                raise BrokenReplyError("proxy_" + _lost(error), str(error)[:200]) from error
+            sock.settimeout(self.limits.connect_s)
+        return context.wrap_socket(sock, server_hostname=self._host)
+
+    def _first_that_answers(self) -> patched.socket:
         last: OSError = OSError("no address")
         for found in list(self._addresses):
             family, kind, proto, _name, address = found
@@ -69,10 +94,8 @@ class Target:
                         sock.setsockopt(patched.SOL_SOCKET, SO_TIMESTAMPNS, 1)
                 sock.settimeout(self.limits.connect_s)
                 sock.connect(address)
-                if self._context is not None:
-                    sock = self._context.wrap_socket(sock, server_hostname=self._host)
                 self._addresses.sort(key=lambda other: other is not found)
-                return sock, self._context is not None
+                return sock
             except OSError as error:
                 sock.close()
                 last = error
@@ -185,9 +208,11 @@ class Connection:
             self._send(payload)
             self._receive(reply)
         except BrokenReplyError as error:
-            if self._expired is None:
-                raise
-            raise BrokenReplyError(self._expired, error.detail) from error
+            if self._expired is not None:
+                raise BrokenReplyError(self._expired, error.detail) from error
+            if self._target.proxy is not None and error.name == "http_407":  # only a proxy asks for this
+                raise BrokenReplyError("proxy_407", error.detail) from error
+            raise
         except OSError as error:
             if self._expired is not None:
                 raise BrokenReplyError(self._expired) from error

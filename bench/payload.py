@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from bench.proxy import Proxy
+
 EVENTS = "text/event-stream"
 ACCEPT = {"embeddings": "application/json"}
 
@@ -38,12 +40,14 @@ class Prompt:
         return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, secret, len(body), body)
 
 
-def head(spec: dict[str, Any]) -> bytes:
-    """Request line and headers, up to what differs from request to request."""
-    lines = [f"POST {spec['path']} HTTP/1.1", f"Host: {spec['host_header']}"]
+def head(spec: dict[str, Any], proxy: Proxy | None = None) -> bytes:
+    """Request line and headers, up to what differs from request to request; by a proxy in the form that it reads."""
+    relayed = proxy is not None and not spec["tls"]
+    target = f"http://{spec['host_header']}{spec['path']}" if relayed else spec["path"]
+    lines = [f"POST {target} HTTP/1.1", f"Host: {spec['host_header']}"]
     lines += [
         "Content-Type: application/json",
         f"Accept: {ACCEPT.get(spec.get('endpoint'), EVENTS)}",
         "User-Agent: selfhost-bench",
     ]
-    return ("\r\n".join(lines) + "\r\n").encode()
+    return ("\r\n".join(lines) + "\r\n").encode() + (proxy.secret if proxy is not None and relayed else b"")

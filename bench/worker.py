@@ -25,6 +25,7 @@ from bench.embedding import Embedding
 from bench.patience import asked_wait_s, pause_s
 from bench.payload import Prompt, head
 from bench.phase import Job, LoadState, Phase, Planned
+from bench.proxy import choose
 from bench.record import Record
 from bench.wire import BrokenReplyError, Reply
 
@@ -65,9 +66,10 @@ class Worker:
         self._salt = spec["nonce_salt"]
         self._unique = spec.get("unique", True)
         limits = Limits(**spec["limits"])
-        self._target = Target(spec["host"], spec["port"], tls=spec["tls"], limits=limits)
+        proxy = choose(spec["host"], spec["port"], tls=spec["tls"])
+        self._target = Target(spec["host"], spec["port"], tls=spec["tls"], limits=limits, proxy=proxy)
         self._reply_bytes = limits.reply_bytes
-        self._head = head(spec)
+        self._head = head(spec, proxy)
         self._kind = Embedding if spec.get("endpoint") == "embeddings" else Answer
         self._key = os.environ.get(spec["api_key_env"] or "") or None
         self._turns, self._think_s = spec.get("turns", 1), spec.get("think_s", 0.0)

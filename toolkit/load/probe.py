@@ -8,16 +8,17 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import EnvironmentFailedError
+from toolkit.load.proxy import Way
 from toolkit.load.spec import Endpoint
 
 MAX_BYTES = 4 * 2**20
+PROXY_REFUSES = 407
 _HINT = "Check that the server runs and that the address is right."
 
 
@@ -44,13 +45,8 @@ class Probe:
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._connection: http.client.HTTPConnection
-        if endpoint.scheme == "https":
-            self._connection = http.client.HTTPSConnection(
-                endpoint.host, endpoint.port, timeout=timeout_s, context=ssl.create_default_context()
-            )
-        else:
-            self._connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
+        self._way = Way(endpoint, timeout_s)
+        self._connection = self._way.connection
 
     def get(self, path: str) -> Answer:
         """GET below the base path. Raises EnvironmentFailedError when nothing answers."""
@@ -76,7 +72,8 @@ class Probe:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             why = f"{type(error).__name__}: {error}" if isinstance(error, http.client.HTTPException) else error
-            raise EnvironmentFailedError(f"no answer from {self._endpoint.url}: {why}", _HINT) from error
+            by = f" by way of the proxy {self._way.proxy.address}" if self._way.proxy else ""
+            raise EnvironmentFailedError(f"no answer from {self._endpoint.url}{by}: {why}", _HINT) from error
         finally:
             watchdog.cancel()
 
@@ -88,11 +85,13 @@ class Probe:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def _once(self, method: str, path: str, body: bytes | None) -> Answer:
-        headers = {"Accept": "application/json", **self._headers}
+        headers = {"Accept": "application/json", **self._way.headers, **self._headers}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        self._connection.request(method, self._endpoint.base_path + path, body=body, headers=headers)
+        self._connection.request(method, self._way.target(self._endpoint.base_path + path), body=body, headers=headers)
         response = self._connection.getresponse()
+        if response.status == PROXY_REFUSES and self._way.proxy is not None:
+            raise OSError(f"{response.status} {response.reason}")
         text = response.read(MAX_BYTES)
         if not response.isclosed():
             self._connection.close()  # more than anyone should say

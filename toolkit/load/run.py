@@ -20,6 +20,7 @@ from toolkit.load.observer import Observer
 from toolkit.load.orders import child_spec, write_prompts, write_trace
 from toolkit.load.progress import OnProgress, Progress
 from toolkit.load.prompts import bodies
+from toolkit.load.proxy import proxy_for
 from toolkit.load.spec import BenchSpec, LoadLevel
 from toolkit.load.target import prepare
 from toolkit.types import BenchResult, Level, Search
@@ -134,6 +135,8 @@ def _result(work: Run, ended_because: str) -> BenchResult:
     client: dict[str, object] = {"prompt_lengths": target.calibration.basis, "request_fields": sorted(target.extra)}
     client |= work.observer.facts if work.observer else {}
     client |= work.crew.facts()
+    proxy = proxy_for(spec.endpoint)
+    client |= {"proxy": proxy.address} if proxy else {}
     if spec.self_check is not None:
         client["self_check"] = spec.self_check.model_dump(mode="json", exclude={"schema_version", "kind"})
     search = _search(work, ended_because)

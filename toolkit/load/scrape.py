@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import http.client
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from toolkit.errors import InputError
+from toolkit.load.proxy import Way
 from toolkit.load.spec import Endpoint
 
 TIMEOUT_S = 1.0
@@ -104,15 +105,15 @@ def _number(text: str) -> float | None:
 
 def fetch(endpoint: Endpoint, key: str | None) -> Reading | None:
     """Scrape the server's page, one connection, bounded in time and size; None whenever that does not work."""
-    connection: http.client.HTTPConnection
-    if endpoint.scheme == "https":
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=TIMEOUT_S, context=context)
-    else:
-        connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT_S)
-    headers = {"Accept": "text/plain", **({"Authorization": f"Bearer {key}"} if key else {})}
     try:
-        connection.request("GET", re.sub(r"/v\d+\w*$", "", endpoint.base_path) + "/metrics?engine=1", headers=headers)
+        way = Way(endpoint, TIMEOUT_S)
+    except InputError:
+        return None
+    connection = way.connection
+    headers = {"Accept": "text/plain", **way.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+    try:
+        path = re.sub(r"/v\d+\w*$", "", endpoint.base_path) + "/metrics?engine=1"
+        connection.request("GET", way.target(path), headers=headers)
         reply = connection.getresponse()
         if reply.status != 200:
             return None
