@@ -13,13 +13,27 @@ import orjson
 from bench.wire import BrokenReplyError
 
 _ANSWER = ("content", "tool_calls", "function_call", "refusal")
+ROOM, LONG_TOKEN = 64 * 1024, 64
+"""Characters of text kept for the next turn: so many, and so many more for each token that was asked."""
 _THOUGHT = ("reasoning_content", "reasoning")
 
 
 class Answer:
     """The answer to one request that asked for ``asked`` tokens. Stamps are nanoseconds."""
 
-    __slots__ = ("_limit", "_words", "asked", "done", "finish", "first_answer", "reply_id", "shared", "tokens", "usage")
+    __slots__ = (
+        "_limit",
+        "_room",
+        "_words",
+        "asked",
+        "done",
+        "finish",
+        "first_answer",
+        "reply_id",
+        "shared",
+        "tokens",
+        "usage",
+    )
 
     def __init__(self, asked: int) -> None:
         self.asked = asked
@@ -32,6 +46,7 @@ class Answer:
         self.reply_id: str | None = None
         self.usage: dict[str, Any] | None = None
         self._words: list[str] | None = None
+        self._room = ROOM + LONG_TOKEN * asked
 
     def keep_words(self) -> None:
         """Keep the answer's text: the next turn of its conversation needs it."""
@@ -71,14 +86,20 @@ class Answer:
             if delta.get("content") or any(map(delta.get, _ANSWER)):
                 self._token(stamp, answer=True)
                 if self._words is not None:
-                    self._words.append(delta.get("content") or "")
+                    self._keep(delta.get("content") or "")
             elif any(map(delta.get, _THOUGHT)):
                 self._token(stamp, answer=False)
         elif choice.get("text"):
             self._token(stamp, answer=True)
         finish = choice.get("finish_reason")
         if finish:
-            self.finish = str(finish)
+            self.finish = str(finish)[:80]
+
+    def _keep(self, text: str) -> None:
+        self._room -= len(text)
+        if self._room < 0:
+            raise BrokenReplyError("too_large", f"far more text than {self.asked} tokens have")
+        self._words.append(text)
 
     def _token(self, stamp: int, *, answer: bool) -> None:
         tokens = self.tokens

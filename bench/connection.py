@@ -236,7 +236,9 @@ class Connection:
         while not reply.complete:
             data, stamp = read()
             if not data:
-                if self._used and self.first_byte_ns is None and self._expired is None:
+                if self._expired is not None:  # a body without length would take this for its end
+                    raise BrokenReplyError(self._expired)
+                if self._used and self.first_byte_ns is None:
                     raise _StaleError
                 reply.eof()
                 return

@@ -14,6 +14,8 @@ MAX_EVENT = 256 * 1024
 MAX_LINES = 10_000
 MAX_TEXT = 16 * 1024
 """Bytes kept of a body that is no event stream, for the error's own words."""
+MAX_BODY = 1 << 20
+"""Bytes of a reply that is one document and wanted whole: an embedding of 8,192 numbers has 180 kB."""
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 OnEvent = Callable[[bytes, bytes, int], None]
@@ -37,6 +39,7 @@ class Reply:
         "_buffer",
         "_data",
         "_decode",
+        "_kept",
         "_left",
         "_limit",
         "_name",
@@ -67,6 +70,7 @@ class Reply:
         self._name = b"message"
         self._data: list[bytes] = []
         self._text: list[bytes] = []
+        self._kept = 0
         self.status: int | None = None
         self.headers: dict[bytes, bytes] = {}
         self.keep_alive = False
@@ -211,15 +215,20 @@ class Reply:
     def _take(self, body: bytes, stamp: int) -> None:
         if self.stream:
             self._events(body, stamp)
-        elif (self._on_body is not None and self.status == 200) or sum(map(len, self._text)) < MAX_TEXT:
+            return
+        wanted = self._on_body is not None and self.status == 200
+        if wanted and self._kept + len(body) > MAX_BODY:
+            raise BrokenReplyError("too_large", "one document over 1 MiB")
+        if wanted or self._kept < MAX_TEXT:
             self._text.append(body)
+            self._kept += len(body)
 
     def _events(self, body: bytes, stamp: int) -> None:
         lines = (self._tail + body if self._tail else body).split(b"\n")
         self._tail = lines.pop()
         for line in lines:
             self._line(line, stamp)
-        if len(self._tail) > MAX_EVENT or len(self._data) > MAX_LINES:
+        if len(self._tail) + sum(map(len, self._data)) > MAX_EVENT or len(self._data) > MAX_LINES:
             raise BrokenReplyError("too_large", "one event over 256 KiB or 10,000 lines")
 
     def _line(self, line: bytes, stamp: int) -> None:

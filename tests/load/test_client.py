@@ -267,3 +267,10 @@ def test_what_still_runs_at_the_end_is_cut_and_marked(load: Load, mock: Mock) ->
 
 def test_start_up_is_quick(load: Load) -> None:
     assert load.start_up_s < 2.0
+
+
+def test_a_time_limit_is_named_where_a_body_ends_with_the_connection(load: Load) -> None:
+    """Ended by us, the connection looks like the end of such a body: it is a stall all the same."""
+    load.mock.set(fault="mute", framing="close")
+    (row,) = load.level()
+    assert row.error == "timeout_stall"
