@@ -6,13 +6,14 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from toolkit.cli import bench_machines, bench_prompts, complete
+from toolkit.cli import bench_machines, bench_prompts
+from toolkit.cli import bench_options as b
 from toolkit.cli import options as o
-from toolkit.cli.bench_load import DEFAULT_CONCURRENCY, Words, load, seconds
+from toolkit.cli.bench_load import Words, load, seconds
 
 if TYPE_CHECKING:
     from toolkit.load.spec import BenchSpec, Endpoint
@@ -23,102 +24,50 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def bench(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="A served name, the URL of an OpenAI-compatible server, or a folder of `deploy`.",
-            autocompletion=complete.served_names,
-        ),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model to ask for. Default: the first the server lists.")] = None,
-    endpoint: Annotated[
-        Literal["chat", "completions", "embeddings"], typer.Option(help="What is asked of the server.")
-    ] = "chat",
-    workload: Annotated[str, typer.Option(help="What users send; see `selfhost workloads`.")] = "chat",
-    input_len: Annotated[
-        str | None,
-        typer.Option(help="Prompt tokens instead of the workload's: 200, uniform:100:300, normal:200:50, lognormal:…"),
-    ] = None,
-    output_len: Annotated[str | None, typer.Option(help="Answer tokens, written like --input-len.")] = None,
-    lengths: Annotated[
-        Path | None, typer.Option(help="JSONL or CSV with input_tokens and output_tokens to draw lengths from.")
-    ] = None,
-    prompts: Annotated[
-        Path | None, typer.Option(help="Own prompts, JSONL: a prompt or messages on each line, perhaps max_tokens.")
-    ] = None,
-    shared_prefix: Annotated[
-        float | None, typer.Option(help="Per cent of each prompt that is the same for all, instead of the workload's.")
-    ] = None,
-    cache_bust: Annotated[
-        bool | None,
-        typer.Option(help="Begin each request differently, so that no cache helps. Default: not with --prompts."),
-    ] = None,
-    turns: Annotated[int, typer.Option(help="Requests in one conversation; each sends all that was said before.")] = 1,
-    think: Annotated[str, typer.Option(help="Between an answer and what the same user sends next.")] = "0s",
-    concurrency: Annotated[
-        str | None, typer.Option(help=f"Users at the same time, one level each. Default: {DEFAULT_CONCURRENCY}.")
-    ] = None,
-    rate: Annotated[str | None, typer.Option(help="Requests per second, one level each, instead of users.")] = None,
-    arrival: Annotated[Literal["constant", "poisson"], typer.Option(help="With --rate: how they come.")] = "constant",
-    sweep: Annotated[
-        bool, typer.Option("--sweep", help="Double the users until throughput stops rising or --slo breaks.")
-    ] = False,
-    find_max: Annotated[
-        bool,
-        typer.Option("--find-max", help="Search the highest rate at which --slo holds; with --concurrency, users."),
-    ] = False,
-    ramp: Annotated[
-        str | None, typer.Option(help="FROM:TO:SECONDS: requests per second that rise evenly, as 1:20:60.")
-    ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSONL or CSV with a timestamp, perhaps input_tokens and output_tokens: sent again as it was."
-        ),
-    ] = None,
-    trace_speed: Annotated[float, typer.Option(help="With --trace: 2 is twice as fast as it happened.")] = 1.0,
-    search_time: Annotated[str, typer.Option(help="With --sweep and --find-max: at most so long.")] = "30m",
-    max_in_flight: Annotated[int, typer.Option(help="With --rate: requests running at once at most.")] = 512,
-    duration: Annotated[
-        str | None, typer.Option(help="Of each level, warm-up not counted: 30s, 2m. Default: 30s, or the whole trace.")
-    ] = None,
-    warmup: Annotated[
-        str | None, typer.Option(help="Before each level, not measured. Default: 5s; of a trace nothing.")
-    ] = None,
-    max_requests: Annotated[int | None, typer.Option(help="End a level after so many requests.")] = None,
-    slo: Annotated[str | None, typer.Option(help="What must hold, e.g. ttft_p95<500ms,itl_p95<50ms.")] = None,
-    max_failed: Annotated[float, typer.Option(help="Share of failed requests that is still fine.")] = 0.01,
-    timeout: Annotated[str, typer.Option(help="Longest time for one request.")] = "300s",
-    stall: Annotated[str, typer.Option(help="Longest silence between tokens.")] = "60s",
-    ignore_eos: Annotated[
-        bool | None, typer.Option(help="Force the asked answer length. Default: where the engine can.")
-    ] = None,
-    prompt_cache: Annotated[
-        bool | None, typer.Option(help="llama-server: switch its prompt cache. Default: as it is.")
-    ] = None,
-    processes: Annotated[int, typer.Option(help="Load processes.")] = 1,
-    workers: Annotated[int | None, typer.Option(help="Load workers of other machines that join, instead.")] = None,
-    listen: Annotated[
-        str | None, typer.Option(help="With --workers: HOST:PORT of this machine to join at. Default: 127.0.0.1:5557.")
-    ] = None,
-    worker_of: Annotated[
-        str | None, typer.Option(help="Only make load, for the bench that listens at that HOST:PORT.")
-    ] = None,
-    api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the API key.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: selfhost-bench/<time>.")] = None,
-    export: Annotated[
-        Literal["svg", "png"] | None, typer.Option(help="Write the report's plots as files too; PNG needs Chromium.")
-    ] = None,
-    prediction: Annotated[
-        Path | None, typer.Option(help="Output of `selfhost predict --json`, to stand beside what is measured.")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="A name for `selfhost runs` and `selfhost compare`.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
-    self_check: Annotated[
-        bool, typer.Option("--self-check", help="First measure the load generator's own error on this machine.")
-    ] = False,
+    target: b.Target = None,
+    model: b.Model = None,
+    endpoint: b.Endpoint = "chat",
+    workload: b.Workload = "chat",
+    input_len: b.InputLen = None,
+    output_len: b.OutputLen = None,
+    lengths: b.Lengths = None,
+    prompts: b.Prompts = None,
+    shared_prefix: b.SharedPrefix = None,
+    cache_bust: b.CacheBust = None,
+    turns: b.Turns = 1,
+    think: b.Think = "0s",
+    concurrency: b.Concurrency = None,
+    rate: b.Rate = None,
+    arrival: b.Arrival = "constant",
+    sweep: b.Sweep = False,
+    find_max: b.FindMax = False,
+    ramp: b.Ramp = None,
+    trace: b.Trace = None,
+    trace_speed: b.TraceSpeed = 1.0,
+    search_time: b.SearchTime = "30m",
+    max_in_flight: b.MaxInFlight = 512,
+    duration: b.Duration = None,
+    warmup: b.Warmup = None,
+    max_requests: b.MaxRequests = None,
+    slo: b.Slo = None,
+    max_failed: b.MaxFailed = 0.01,
+    timeout: b.Timeout = "300s",
+    stall: b.Stall = "60s",
+    ignore_eos: b.IgnoreEos = None,
+    prompt_cache: b.PromptCache = None,
+    processes: b.Processes = 1,
+    workers: b.Workers = None,
+    listen: b.Listen = None,
+    worker_of: b.WorkerOf = None,
+    api_key_env: b.ApiKeyEnv = None,
+    out: b.Out = None,
+    export: b.Export = None,
+    prediction: b.Prediction = None,
+    label: b.Label = None,
+    seed: b.Seed = 0,
+    self_check: b.SelfCheck = False,
     as_json: o.Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+    quiet: b.Quiet = False,
 ) -> None:
     """Load-test an endpoint and write the report.
 
