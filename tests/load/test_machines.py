@@ -20,7 +20,8 @@ import pytest
 
 from tests.cli.run import error_of
 from tests.load.mock import Mock, spec
-from toolkit.errors import InputError
+from toolkit.errors import EnvironmentFailedError, InputError
+from toolkit.load.child import LoadProcess
 from toolkit.load.progress import Progress
 from toolkit.load.rows import Row, read_rows
 from toolkit.load.run import run
@@ -332,7 +333,25 @@ def test_what_is_no_meeting_point(text: str) -> None:
     ],
 )
 def test_bad_words_about_machines(words: tuple[str, ...], says: str) -> None:
-    assert says in " ".join(error_of("bench", *words).split())
+    said = " ".join(error_of("bench", *words).split())
+    assert says in said
+    assert len(said) < 300  # one sentence and a hint, not everything that was asked
+
+
+def test_a_meeting_point_that_is_taken_or_not_ours(mock: Mock, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = ("--workers", "1", "--listen", f"127.0.0.1:{taken.getsockname()[1]}", "--out", str(tmp_path))
+        assert "Address already in use" in " ".join(error_of("bench", mock.url, *words, status=3).split())
+    elsewhere = Machines(workers=1, host="192.0.2.1", port=5557)  # of no machine (RFC 5737)
+    with (
+        pytest.raises(EnvironmentFailedError, match=r"cannot listen at 192\.0\.2\.1:5557"),
+        LoadProcess(tmp_path, {}, 1, elsewhere),
+    ):
+        pass
+
+
+def test_a_leader_that_no_resolver_knows() -> None:
+    assert "cannot find leader.invalid" in error_of("bench", "--worker-of", "leader.invalid", status=3)
 
 
 def test_a_result_without_machines_says_nothing_of_them(mock: Mock, tmp_path: Path) -> None:

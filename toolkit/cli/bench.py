@@ -217,6 +217,8 @@ def _spec(**fields: Any) -> BenchSpec:
         return BenchSpec.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # of the whole: its input is everything there is
+            raise InputError(first["msg"].removeprefix("Value error, ")) from None
         name = ".".join(map(str, first["loc"])).replace("_", " ")
         raise InputError(f"{name} {first.get('input')!r}: {first['msg']}") from None
 

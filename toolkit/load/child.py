@@ -62,6 +62,8 @@ class LoadProcess:
 
     def __enter__(self) -> LoadProcess:
         """Start it and wait until it is ready for a level."""
+        if self._machines is not None:
+            _check_free(self._machines)
         ours, theirs = socket.socketpair()
         self._line = ours
         try:
@@ -165,6 +167,19 @@ class LoadProcess:
             if lines:
                 return f": {lines[-1][:300]}"
         return ""
+
+
+def _check_free(machines: Machines) -> None:
+    """Say in one sentence what Locust would say in a traceback."""
+    host = machines.host.strip("[]")
+    try:
+        family = socket.getaddrinfo(host, machines.port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, machines.port), family=family).close()
+    except OSError as error:
+        raise EnvironmentFailedError(
+            f"cannot listen at {machines.address}: {error.strerror or error}",
+            "Name an address and a free port of ours.",
+        ) from None
 
 
 def _free_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,10 @@ def lend(host: str, port: int, processes: int, key_env: str | None, on_line: Cal
     Raises:
         EnvironmentFailedError: nobody leads there, this machine was refused, or the leader was lost.
     """
+    try:
+        socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise EnvironmentFailedError(f"cannot find {host}: {error.strerror or error}") from None
     last = ""
     with _locust(host, port, processes, key_env) as child:
         for line in child.stdout or ():
