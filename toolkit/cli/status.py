@@ -53,13 +53,17 @@ def _table(servers: StatusList) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for s in servers.servers:
+        if s.reason:
+            print(f"{s.name}: {s.reason}")
 
 
 def _details(s: Deployment) -> None:
     from toolkit.cli.events import duration, line
 
     print(f"{s.name}: {s.state}" + (f" ({s.reason})" if s.reason else ""))
-    print(f"  endpoint  {s.base_url}  model {s.served_name}, backend {s.backend}")
+    if s.base_url:
+        print(f"  endpoint  {s.base_url}  model {s.served_name}, backend {s.backend}")
     if s.uptime_s is not None:
         speed = "" if s.output_tok_s is None else f", {s.output_tok_s:.1f} tok/s"
         print(f"  ready     up {duration(s.uptime_s)}, {s.in_flight} in flight, {s.queued} waiting{speed}")

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from toolkit.backends.base import named
 from toolkit.errors import DeclinedError, EnvironmentFailedError, InputError, StartFailedError
-from toolkit.supervise import control, daemon, keys, preflight, store
+from toolkit.supervise import control, daemon, keys, launch, preflight, store
 from toolkit.supervise.engine import EngineRun
 from toolkit.supervise.limits import Limits
 from toolkit.supervise.process import Identity
-from toolkit.supervise.store import FORMAT, Folder, Spec
+from toolkit.supervise.store import EVENTS_SHOWN, FORMAT, Folder, Spec
 from toolkit.types import Deployment, Event, LaunchPlan, StatusList
 
 POLL_S = 0.05
@@ -74,6 +76,7 @@ def run_foreground(spec: Spec, on_event: OnEvent, on_tick: Callable[[Deployment]
         StartFailedError: the first start failed for good.
         InputError: see `daemon.serve`.
     """
+    _look_back(Folder(spec.name), on_event)
     return asyncio.run(daemon.serve(spec, on_event, on_tick))
 
 
@@ -100,6 +103,7 @@ def start_detached(
 def start_spec(spec: Spec, on_event: OnEvent = _ignore) -> Deployment:
     """`start_detached` for a checked spec, also one of an earlier run."""
     folder = Folder(spec.name)
+    _look_back(folder, on_event)
     folder.create()
     folder.write_spec(spec)
     offset = folder.events_end()
@@ -119,6 +123,14 @@ def start_spec(spec: Spec, on_event: OnEvent = _ignore) -> Deployment:
         raise
 
 
+def _look_back(folder: Folder, on_event: OnEvent) -> None:
+    """Before the folder is written: nothing of a newer selfhost is lost, and what is unreadable is kept and told."""
+    offset = folder.events_end()
+    folder.read_spec()
+    folder.read_status()
+    _follow(folder, offset, on_event)
+
+
 def _until_ready(
     folder: Folder, child: subprocess.Popen[bytes], spec: Spec, offset: int, on_event: OnEvent
 ) -> Deployment:
@@ -132,8 +144,8 @@ def _until_ready(
             on_event(event)
         if any(event.what == "ready" for event in events):
             live = _live(folder)
-            if live and live.state in ("ready", "degraded"):
-                return live
+            if live and live.state in ("ready", "degraded") and live.supervisor_pid == child.pid:
+                return live  # not the one of another start of this name in the same moment
         if ended:
             raise StartFailedError(_why_ended(folder, spec), f"log: {log_path(spec.name)}")
         time.sleep(POLL_S)
@@ -172,8 +184,23 @@ def status(name: str) -> Deployment:
 
 
 def status_all() -> StatusList:
-    """Every name that was ever served here."""
-    return StatusList(servers=tuple(status(name) for name in store.names()))
+    """Every name that was ever served here; one that cannot be read does not hide the others."""
+    return StatusList(servers=tuple(_listed(name) for name in store.names()))
+
+
+def _listed(name: str) -> Deployment:
+    try:
+        return status(name)
+    except EnvironmentFailedError as error:
+        pid = Folder(name).supervisor_pid()
+        return _unknown(name).model_copy(
+            update={"state": "degraded" if pid else "stopped", "supervisor_pid": pid, "reason": error.message}
+        )
+
+
+def _unknown(name: str) -> Deployment:
+    """A served name of which nothing more is known."""
+    return Deployment(name=name, state="stopped", pid=None, supervisor_pid=None, backend="–", base_url="", restarts=0)
 
 
 def _live(folder: Folder) -> Deployment | None:
@@ -182,7 +209,10 @@ def _live(folder: Folder) -> Deployment | None:
         return None
     answer = control.ask(folder.path, daemon.CONTROL, {"op": "status"}, ASK_S)
     if answer and "state" in answer:
-        return Deployment.model_validate(answer)
+        try:
+            return Deployment.model_validate(answer)
+        except ValidationError:
+            raise EnvironmentFailedError(f"the supervisor of {folder.name} is of another version of selfhost") from None
     return folder.read_status()
 
 
@@ -191,16 +221,7 @@ def _at_rest(folder: Folder) -> Deployment:
     written = folder.read_status()
     spec = folder.read_spec()
     if written is None:
-        backend = spec.plan.backend if spec else "command"
-        written = Deployment(
-            name=folder.name,
-            state="stopped",
-            pid=None,
-            supervisor_pid=None,
-            backend=backend,
-            base_url="",
-            restarts=0,
-        )
+        written = _rebuilt(folder, spec)
     left = EngineRun.attach(folder.engine)
     if left:
         left.close()
@@ -213,6 +234,15 @@ def _at_rest(folder: Folder) -> Deployment:
             update["reason"] = "its supervisor ended without stopping it; nothing runs now"
     update |= {"supervisor_pid": None, "in_flight": 0, "queued": 0, "uptime_s": None}
     return written.model_copy(update=update)
+
+
+def _rebuilt(folder: Folder, spec: Spec | None) -> Deployment:
+    """A status where none is written, from what else is there."""
+    found: dict[str, object] = {"reason": folder.moved_aside(), "events": folder.events_after(0)[0][-EVENTS_SHOWN:]}
+    if spec:
+        plan = spec.plan
+        found |= {"backend": plan.backend, "base_url": launch.base_url(spec), "served_name": plan.served_name}
+    return _unknown(folder.name).model_copy(update=found)
 
 
 def stop(name: str, on_event: OnEvent = _ignore, *, now: bool = False) -> Deployment:
@@ -292,7 +322,8 @@ def restart(
     folder = store.folder_of(name)
     spec = folder.read_spec()
     if spec is None:
-        raise InputError(f"what {name!r} served is not known any more", "serve it again.")
+        why = folder.moved_aside()
+        raise InputError(f"what {name!r} served is not known any more" + (f": {why}" if why else ""), "serve it again.")
     offset = folder.events_end()
     if folder.supervisor_pid():
         request = {"op": "swap", "fall_back": fall_back} if zero_downtime else {"op": "restart"}

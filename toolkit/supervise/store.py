@@ -18,6 +18,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +35,8 @@ EVENTS_MAX_BYTES = 2**20
 EVENTS_SHOWN = 20
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOCK_PATIENCE_S = 0.5
+ASIDE = ".bad-"
+"""Stands between a file's name and the time when it was found unreadable."""
 
 
 class Spec(Frozen):
@@ -164,10 +167,15 @@ class Folder:
             return kind.model_validate_json(text)
         except ValidationError:
             _refuse_newer(path, text)
-            aside = path.with_name(f"{file}.bad-{time.strftime('%Y%m%d-%H%M%S')}")
+            aside = path.with_name(f"{file}{ASIDE}{datetime.now():%Y%m%d-%H%M%S-%f}")
             path.replace(aside)
             self.add_event(Event(at=_now(), what="state_moved", detail=f"{file} was unreadable: {aside.name}"))
             return None
+
+    def moved_aside(self) -> str | None:
+        """What the last unreadable file was, and where it is kept, in words."""
+        found = max(self.path.glob(f"*{ASIDE}*"), key=lambda path: path.name.partition(ASIDE)[2], default=None)
+        return f"{found.name.partition(ASIDE)[0]} was unreadable and is kept as {found}" if found else None
 
     def add_event(self, event: Event) -> None:
         """Append to the event log, which is cut to its newer half when it grows too long."""
@@ -211,7 +219,7 @@ def _refuse_newer(path: Path, text: str) -> None:
             if isinstance(written, int) and written > FORMAT:
                 raise EnvironmentFailedError(
                     f"{path} was written by a newer selfhost (format {written}, this one knows {FORMAT})",
-                    "use the newer version, or remove the folder once its server is stopped.",
+                    "use the newer version or another name, or remove the folder once its server is stopped.",
                 )
 
 
@@ -233,7 +241,7 @@ def names() -> Iterator[str]:
     root = state_root() / "servers"
     if root.is_dir():
         for path in sorted(root.iterdir()):
-            if (path / "spec.json").is_file():
+            if (path / "spec.json").is_file() or any(path.glob(f"spec.json{ASIDE}*")):
                 yield path.name
 
 
