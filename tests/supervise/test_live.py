@@ -72,7 +72,8 @@ class Terminal:
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(follower)
         serve = ("serve", "--backend", "command", "--cmd", shell.cmd, "--served-name", "fake", "--port", "0")
-        kept = {key: value for key, value in shell.env.items() if key != "NO_COLOR"}
+        outside = ("NO_COLOR", "COLUMNS", "LINES")  # some runners export a width, which outweighs the terminal's own
+        kept = {key: value for key, value in shell.env.items() if key not in outside}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "toolkit.cli.main", *serve, *words],
             env=kept | {"TERM": "xterm-256color"} | env,
