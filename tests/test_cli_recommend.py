@@ -108,7 +108,8 @@ def test_nothing_fits_says_what_would():
 def test_all_devices_in_half_a_second():
     from decimal import Decimal
 
-    from toolkit.cli.ranking import Load, rank
+    from toolkit.cli.fitting import Load
+    from toolkit.cli.ranking import rank
 
     load = Load(8192, 32, None, 0.75, None, Decimal(10_000))
     rank("llama-3.1-8b", load, [None], None, None, None)

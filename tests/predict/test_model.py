@@ -211,3 +211,17 @@ def test_a_model_too_big_for_its_ranks_shares_all_devices():
     row = {"engine": "SGLang", "model": "moe", "params_b": 235, "active_params_b": 22, "quantization": "FP8", "tp": 1,
            "n_gpus": 8, "gpu_canonical": "H200 SXM", "concurrency": 4, "regime": "batched"}  # fmt: skip
     assert predict(question_of_row(row, profiles.gpu, lambda _: None)).tp == 8
+
+
+def test_one_request_is_no_faster_for_a_second_device_that_waits_for_the_first():
+    # llama.cpp deals layers out: a token passes one device after the other, so a lone request gains nothing
+    one, two = (predict(ask(quant="q4_k_m", engine="llama.cpp", count=n)) for n in (1, 2))
+    assert two.output_tok_s.p50 == pytest.approx(one.output_tok_s.p50)
+    assert two.ceiling_output_tok_s == pytest.approx(one.ceiling_output_tok_s)
+
+
+def test_copies_without_requests_deliver_nothing():
+    # four copies of one rank each and one request: three of them stand idle
+    one, four = (predict(ask(count=n, tp=1)) for n in (1, 4))
+    assert four.output_tok_s.p50 == pytest.approx(one.output_tok_s.p50)
+    assert four.running == 1

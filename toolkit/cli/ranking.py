@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Literal
 
 from toolkit import profiles
+from toolkit.cli.fitting import COUNTS, Candidate, Load, Own, engine_of, fitting
 from toolkit.cost import formulas, machine_price, sources
 from toolkit.cost.machine_price import MachinePrice
 from toolkit.errors import DeclinedError, InputError
-from toolkit.load.slo import Bound, Slo
-from toolkit.models.gguf_mix import MIXES
+from toolkit.load.slo import Bound
 from toolkit.models.resolve import resolve
 from toolkit.predict import facts, formats, hardware
 from toolkit.predict.answer import predict
 from toolkit.predict.layout import question
-from toolkit.size import Ask, Device, answer, llamacpp, vllm
-from toolkit.size.ask import Estimate
-from toolkit.size.certainty import certainty
-from toolkit.size.usable import usable_bytes
 from toolkit.types import (
     GIB,
     Band,
-    Certainty,
     Gpu,
     HardwareOption,
     ModelSpec,
@@ -35,65 +29,9 @@ from toolkit.types import (
     UsdSpread,
 )
 
-COUNTS = (1, 2, 4, 8)
-VLLM_NEEDS = {"bf16": 7.0, "fp16": 7.0, "fp32": 7.0, "gptq": 7.0, "awq": 7.5}
-"""CUDA compute capability vLLM asks for, by weight format; the others need 8.0 (its list of supported hardware)."""
 SMALLER = ("fp8", "awq")
 """Weight formats to propose where nothing fits, the gentler first."""
-COUNTS_TRIED = 2
-"""Of the counts that fit, the first two are priced: more devices cost more a token unless the service level asks."""
 PEAK_RATIO = Decimal(3)
-MOST_USERS = 256
-"""Sequences at once on one replica, at most: what engines run by default on most devices."""
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """What stands already: devices of a replica, replicas, how they are rented, and the plan's own memory settings.
-
-    ``settings`` are fields of `size.Ask`.
-    """
-
-    count: int
-    replicas: int
-    spot: bool
-    settings: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Load:
-    """What is asked: tokens per request, users at once or tokens per day, expected times, a budget; what is there."""
-
-    context: int
-    users: int | None
-    tokens_per_day: int | None
-    input_share: float
-    slo: Slo | None
-    max_usd_per_hour: Decimal | None
-    there: Deployed | None = None
-
-    @property
-    def prompt(self) -> int:
-        """Input tokens per request."""
-        return min(self.context - 1, max(1, round(self.context * self.input_share)))
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Devices that hold the model: how surely, how many requests at once, how many bytes each.
-
-    ``cache_share`` is the size of its KV cache beside a 16-bit one.
-    """
-
-    spec: ModelSpec
-    gpu: Gpu
-    count: int
-    engine: Literal["vllm", "llama.cpp"]
-    sure: Certainty
-    most: int
-    bytes_each: int
-    cache_share: float
-    price: MachinePrice
 
 
 def rank(
@@ -103,8 +41,11 @@ def rank(
     only: str | None,
     one: Gpu | None,
     price: Decimal | None,
+    here: Sequence[Own] = (),
 ) -> Recommendation:
     """Every priced device that can serve the load, cheapest per token first; the others with their reasons.
+
+    ``here`` are the devices of this machine, ranked beside the others.
 
     Raises:
         InputError: no such model or format.
@@ -124,8 +65,14 @@ def rank(
         options += found
         if not found:
             left_out.append(NotJudged(gpu=gpu.name, reason=why))
+    mine: list[NotJudged] = []
+    for own in here:
+        found, why = _of_own(own, specs, load, nearest)
+        options += found
+        mine += [] if found else [NotJudged(gpu=own.gpu.name, reason=why)]
     if not options:
-        raise _nothing(target, load, left_out, nearest, _change(target, load, specs, devices, only, price))
+        error = _nothing(target, load, left_out, nearest, _change(target, load, specs, devices, only, price))
+        raise DeclinedError("; ".join([error.message, *(f"{n.gpu}: {n.reason}" for n in mine)]), error.hint)
     options.sort(key=lambda option: (option.usd_per_mtok.p50, option.usd_per_hour.p50))
     return Recommendation(
         model=specs[0].name,
@@ -134,7 +81,7 @@ def rank(
         tokens_per_day=load.tokens_per_day,
         slo=load.slo.text if load.slo else None,
         options=tuple(options),
-        not_judged=tuple(left_out),
+        not_judged=(*mine, *left_out),
         notes=(*_notes(load), *_more(load, options)),
     )
 
@@ -170,10 +117,31 @@ def _of_gpu(
         return [], f"no dated {'spot' if load.there and load.there.spot else 'rental'} price is known"
     if gpu.mem_bw_gbs is None or gpu.vram_gib is None:
         return [], "its bandwidth or memory is not on record"
+    return _of_specs(gpu, specs, load, hourly, nearest)
+
+
+def _of_own(
+    own: Own, specs: list[ModelSpec], load: Load, nearest: list[tuple[float, str]]
+) -> tuple[list[HardwareOption], str]:
+    """A device of this machine, with no more of them than there are."""
+    runs = [spec for spec in specs if own.gpu.device_class != "cpu" or engine_of(spec) == "llama.cpp"]
+    if not runs:
+        return [], "on a processor, speeds are on record for llama.cpp's formats alone; ask for one, e.g. q4_k_m"
+    return _of_specs(own.gpu, runs, load, own.price, nearest, own.count)
+
+
+def _of_specs(
+    gpu: Gpu,
+    specs: list[ModelSpec],
+    load: Load,
+    hourly: MachinePrice,
+    nearest: list[tuple[float, str]],
+    owned: int | None = None,
+) -> tuple[list[HardwareOption], str]:
     found: list[HardwareOption] = []
-    why = "the model does not fit on up to 8, or its format does not run there"
+    why = f"the model does not fit on up to {owned or COUNTS[-1]}, or its format does not run there"
     for spec in specs:
-        for candidate in _fitting(spec, gpu, load, hourly):
+        for candidate in fitting(spec, gpu, load, hourly, owned):
             option, reason = _priced(candidate, load, nearest)
             found += [option] if option else []
             why = reason or why
@@ -182,57 +150,6 @@ def _of_gpu(
 
 def _rent(gpu: Gpu, load: Load) -> MachinePrice:
     return sources.rent(gpu.name, kind="spot" if load.there and load.there.spot else "on_demand")
-
-
-def _fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice) -> list[Candidate]:
-    """The first counts of that device that hold the model and one request, by `size`; or the count that is there."""
-    size, how = usable_bytes(gpu)
-    device = Device(gpu.name, size, "cpu" if gpu.device_class == "cpu" else "gpu", how, gpu.compute_capability)
-    engine: Literal["vllm", "llama.cpp"] = "llama.cpp" if spec.source == "gguf" or spec.quant in MIXES else "vllm"
-    found: list[Candidate] = []
-    if engine == "vllm" and not _runs(spec.quant, gpu):
-        return found
-    for count in (load.there.count,) if load.there else COUNTS:
-        if len(found) == COUNTS_TRIED or spec.weights_bytes > 1.05 * size * count:
-            continue
-        ask = Ask(
-            model=spec,
-            devices=(device,) * count,
-            engine=engine,
-            context=load.context,
-            tp=count if engine == "vllm" else None,
-        )
-        ask = ask.with_(**load.there.settings) if load.there else ask
-        try:
-            estimate = _estimate(ask)
-        except InputError:
-            continue
-        if estimate.margin_bytes < 0:
-            continue
-        most = min(answer.max_concurrency(ask), ask.parallel or ask.max_num_seqs or MOST_USERS)
-        sure = certainty(estimate.margin_bytes, estimate.error_bytes)
-        each = max(plan.total_bytes for plan in estimate.devices)
-        share = _cache_share(ask, estimate)
-        found.append(Candidate(spec, gpu, count, engine, sure, most, each, share, price))
-    return found
-
-
-def _estimate(ask: Ask) -> Estimate:
-    return vllm.estimate(ask) if ask.engine == "vllm" else llamacpp.estimate(ask)
-
-
-def _cache_share(ask: Ask, estimate: Estimate) -> float:
-    if ask.kv_dtype is None:
-        return 1.0
-    usual = _estimate(ask.with_(kv_dtype=None)).kv_bytes_per_token
-    return estimate.kv_bytes_per_token / usual if usual else 1.0
-
-
-def _runs(quant: str, gpu: Gpu) -> bool:
-    """Whether vLLM takes that format on that CUDA device; others are taken at their word."""
-    if gpu.compute_capability is None or gpu.vendor != "NVIDIA":
-        return True
-    return float(gpu.compute_capability) >= VLLM_NEEDS.get(quant, 8.0)
 
 
 def _priced(c: Candidate, load: Load, nearest: list[tuple[float, str]]) -> tuple[HardwareOption | None, str]:
@@ -252,6 +169,8 @@ def _priced(c: Candidate, load: Load, nearest: list[tuple[float, str]]) -> tuple
     if load.tokens_per_day is not None:
         hosting = formulas.Hosting(total, c.count, c.price.usd_per_gpu_hour, PEAK_RATIO)
         replicas = max(least, formulas.replicas(hosting, load.tokens_per_day))
+    if c.owned is not None and c.count * replicas > c.owned:
+        return None, f"the load needs {c.count * replicas}, and this machine has {c.owned}"
     hourly = _spread(c.price, c.price.usd_per_gpu_hour * c.count * replicas)
     if load.max_usd_per_hour is not None and hourly.p50 > load.max_usd_per_hour:
         return None, f"${hourly.p50:.2f} per hour is above the budget"
@@ -277,7 +196,8 @@ def _option(
         memory_bytes_per_device=c.bytes_each,
         usd_per_hour=hourly,
         usd_per_mtok=_spread(c.price, _usd_per_mtok(load, c.price.usd_per_gpu_hour, c.count, replicas, total)),
-        price_basis="priced",
+        price_basis=c.price.basis,
+        here=c.owned is not None,
         why=f"{users} requests at once on each replica, bound by {speed.bound_by}; "
         f"{c.bytes_each / GIB:.1f} GiB a device for one request; price: {c.price.how}",
     )

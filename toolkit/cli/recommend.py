@@ -32,6 +32,12 @@ def recommend(
     gpu_price: str | None = typer.Option(
         None, help="What the named device costs, like 1.39/h, instead of list prices."
     ),
+    here: bool = typer.Option(
+        False, "--here", help="Rank this machine's own devices too; its memory is read for a moment."
+    ),
+    own_price: str | None = typer.Option(
+        None, help="What a device of this machine costs, like 0.12/h. Default: nothing, as it is yours."
+    ),
     as_json: o.Json = False,
 ) -> None:
     """Which hardware to rent, ranked by dollars per million tokens under your load.
@@ -41,8 +47,10 @@ def recommend(
     from decimal import Decimal
 
     from toolkit.cli.deployed import deployment, memory_settings
+    from toolkit.cli.fitting import Deployed, Load
     from toolkit.cli.output import emit
-    from toolkit.cli.ranking import Deployed, Load, rank
+    from toolkit.cli.own_machine import own_machine, told
+    from toolkit.cli.ranking import rank
     from toolkit.cli.speed import FOUR_NUMBERS, device
     from toolkit.cost.quantities import parse_usd_per_hour, parse_volume
     from toolkit.errors import DeclinedError, InputError
@@ -69,6 +77,10 @@ def recommend(
             f"{there.name} runs on a CPU, and the speed of that one is not on record",
             f"measure it (`selfhost bench`) and price the result (`selfhost cost`), or {FOUR_NUMBERS}",
         )
+    if own_price and not here:
+        raise InputError("a price of this machine's devices, which are not asked for", "rank them too: --here.")
+    if here and there:
+        raise InputError(f"{there.name} says what it runs on", "name the model itself to compare it with this machine.")
     one = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)[0] if gpu or described else None
     if one and only and one.device_class != only:
         raise InputError(f"{one.name} is {one.device_class}, not {only}", "name a device or a class, not both.")
@@ -84,7 +96,9 @@ def recommend(
         else None,
     )
     formats = [q.strip() for q in quants.split(",") if q.strip()] if quants else [None]
-    result = rank(model, load, formats, only, one, parse_usd_per_hour(gpu_price) if gpu_price else None)
+    mine, unknown = own_machine(own_price, only) if here else ([], [])
+    result = rank(model, load, formats, only, one, parse_usd_per_hour(gpu_price) if gpu_price else None, mine)
+    result = told(result, mine, unknown)
     if as_json:
         emit(result)
     else:

@@ -35,7 +35,7 @@ def predict(q: Question) -> Prediction:
         engine=q.engine.family,
         regime=regime,
         concurrency=q.concurrency,
-        running=terms.batch * q.copies,
+        running=min(terms.batch * q.copies, float(q.concurrency or terms.batch * q.copies)),
         input_len=round(q.prompt),
         output_len=round(q.answer),
         output_tok_s=_band(found.output_tok_s, speed),

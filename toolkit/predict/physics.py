@@ -71,7 +71,8 @@ class Question:
 class Terms:
     """Seconds at data-sheet rates (``mem``, ``flop``, ``link``) of a step, of one lone prompt, of a batch's prompt.
 
-    ``cache_mem`` is the part of ``step_mem`` that reads the cache; ``waiting`` how many requests wait per running one.
+    ``cache_mem`` is the part of ``step_mem`` that reads the cache; ``waiting`` how many requests wait per running one;
+    ``parallel`` how many micro-batches are in flight: one request keeps one stage of one copy busy at a time.
     """
 
     batch: float
@@ -166,7 +167,7 @@ def terms(q: Question) -> Terms:
         bulk_link=tokens * reduced,
         output=max(1.0, q.answer),
         prompt=tokens,
-        parallel=float(q.pp * q.copies),
+        parallel=min(float(q.pp), batch) * min(float(q.copies), float(q.concurrency or q.copies)),
         waiting=max(0.0, (q.concurrency or 0) / q.copies / batch - 1.0),
         cache_mem=cache / bandwidth,
     )

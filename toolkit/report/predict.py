@@ -46,7 +46,7 @@ def render_recommendation(r: Recommendation) -> str:
         f"{'hardware':<34} {'quant':<7} {'output tok/s':>20} {'$/h':>18} {'$/M tokens':>18}",
     ]
     for option in r.options:
-        hardware = f"{option.replicas} × ({option.count} × {option.gpu})"
+        hardware = f"{option.replicas} × ({option.count} × {option.gpu}){', yours' if option.here else ''}"
         speed = f"{option.output_tok_s.p50:,.0f} ({option.output_tok_s.p10:,.0f}–{option.output_tok_s.p90:,.0f})"
         hourly = f"{option.usd_per_hour.p50:.2f} ({option.usd_per_hour.p25:.2f}–{option.usd_per_hour.p75:.2f})"
         each = f"{option.usd_per_mtok.p50:.2f} ({option.usd_per_mtok.p25:.2f}–{option.usd_per_mtok.p75:.2f})"

@@ -85,6 +85,8 @@ class HardwareOption(Frozen):
     usd_per_mtok: UsdSpread
     """Per million tokens, input and output together."""
     price_basis: Basis
+    here: bool = False
+    """Whether it is this machine's own."""
     why: str
 
 

@@ -1,0 +1,141 @@
+"""What is asked of a ranking, and which devices hold the model: `size` says so, count by count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from toolkit.cost.machine_price import MachinePrice
+from toolkit.errors import InputError
+from toolkit.load.slo import Slo
+from toolkit.models.gguf_mix import MIXES
+from toolkit.size import Ask, Device, answer, llamacpp, vllm
+from toolkit.size.ask import Estimate
+from toolkit.size.certainty import certainty
+from toolkit.size.usable import usable_bytes
+from toolkit.types import Certainty, Gpu, ModelSpec
+
+COUNTS = (1, 2, 4, 8)
+VLLM_NEEDS = {"bf16": 7.0, "fp16": 7.0, "fp32": 7.0, "gptq": 7.0, "awq": 7.5}
+"""CUDA compute capability vLLM asks for, by weight format; the others need 8.0 (its list of supported hardware)."""
+COUNTS_TRIED = 2
+"""Of the counts that fit, the first two are priced: more devices cost more a token unless the service level asks."""
+MOST_USERS = 256
+"""Sequences at once on one replica, at most: what engines run by default on most devices."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What stands already: devices of a replica, replicas, how they are rented, and the plan's own memory settings.
+
+    ``settings`` are fields of `size.Ask`.
+    """
+
+    count: int
+    replicas: int
+    spot: bool
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Own:
+    """Devices that stand here already: how many there are, and what one costs per hour."""
+
+    gpu: Gpu
+    count: int
+    price: MachinePrice
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked: tokens per request, users at once or tokens per day, expected times, a budget; what is there."""
+
+    context: int
+    users: int | None
+    tokens_per_day: int | None
+    input_share: float
+    slo: Slo | None
+    max_usd_per_hour: Decimal | None
+    there: Deployed | None = None
+
+    @property
+    def prompt(self) -> int:
+        """Input tokens per request."""
+        return min(self.context - 1, max(1, round(self.context * self.input_share)))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Devices that hold the model: how surely, how many requests at once, how many bytes each.
+
+    ``cache_share`` is the size of its KV cache beside a 16-bit one.
+    """
+
+    spec: ModelSpec
+    gpu: Gpu
+    count: int
+    engine: Literal["vllm", "llama.cpp"]
+    sure: Certainty
+    most: int
+    bytes_each: int
+    cache_share: float
+    price: MachinePrice
+    owned: int | None = None
+    """Devices there are, where they stand here already; None for as many as one rents."""
+
+
+def engine_of(spec: ModelSpec) -> Literal["vllm", "llama.cpp"]:
+    """llama.cpp for its own weight formats, vLLM for the others."""
+    return "llama.cpp" if spec.source == "gguf" or spec.quant in MIXES else "vllm"
+
+
+def fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice, owned: int | None = None) -> list[Candidate]:
+    """The first counts of that device that hold the model and one request, by `size`; or the count that is there."""
+    size, how = usable_bytes(gpu)
+    device = Device(gpu.name, size, "cpu" if gpu.device_class == "cpu" else "gpu", how, gpu.compute_capability)
+    engine = engine_of(spec)
+    found: list[Candidate] = []
+    if engine == "vllm" and not _runs(spec.quant, gpu):
+        return found
+    for count in (load.there.count,) if load.there else COUNTS:
+        if len(found) == COUNTS_TRIED or count > (owned or count) or spec.weights_bytes > 1.05 * size * count:
+            continue
+        ask = Ask(
+            model=spec,
+            devices=(device,) * count,
+            engine=engine,
+            context=load.context,
+            tp=count if engine == "vllm" else None,
+        )
+        ask = ask.with_(**load.there.settings) if load.there else ask
+        try:
+            estimate = _estimate(ask)
+        except InputError:
+            continue
+        if estimate.margin_bytes < 0:
+            continue
+        most = min(answer.max_concurrency(ask), ask.parallel or ask.max_num_seqs or MOST_USERS)
+        sure = certainty(estimate.margin_bytes, estimate.error_bytes)
+        each = max(plan.total_bytes for plan in estimate.devices)
+        share = _cache_share(ask, estimate)
+        found.append(Candidate(spec, gpu, count, engine, sure, most, each, share, price, owned))
+    return found
+
+
+def _estimate(ask: Ask) -> Estimate:
+    return vllm.estimate(ask) if ask.engine == "vllm" else llamacpp.estimate(ask)
+
+
+def _cache_share(ask: Ask, estimate: Estimate) -> float:
+    if ask.kv_dtype is None:
+        return 1.0
+    usual = _estimate(ask.with_(kv_dtype=None)).kv_bytes_per_token
+    return estimate.kv_bytes_per_token / usual if usual else 1.0
+
+
+def _runs(quant: str, gpu: Gpu) -> bool:
+    """Whether vLLM takes that format on that CUDA device; others are taken at their word."""
+    if gpu.compute_capability is None or gpu.vendor != "NVIDIA":
+        return True
+    return float(gpu.compute_capability) >= VLLM_NEEDS.get(quant, 8.0)
