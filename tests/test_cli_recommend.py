@@ -116,3 +116,17 @@ def test_all_devices_in_half_a_second():
     begin = time.process_time()
     rank("llama-3.1-8b", load, [None], None, None, None)
     assert time.process_time() - begin < 0.5
+
+
+def test_nothing_within_the_budget_names_the_least():
+    # one device holds 15 GiB of weights in its 48, so the least is one hour of one
+    words = ("recommend", "llama-3.1-8b", "--users", "1", *MINE, "--gpu-price", "0.5/h", "--max-usd-per-hour", "0.4")
+    said = error_of(*words, status=1)
+    assert "the least is 1 × (1 × mine) for $0.50 per hour" in said
+
+
+def test_a_device_too_small_names_the_cheapest_that_would_do():
+    # 405e9 weights: 197 GiB in 4 bits are more than 8 × 22 GiB; the first that holds 754 GiB has at least 8 × 96
+    said = error_of("recommend", "llama-3.1-405b", "--users", "1", "--gpu", "L4", status=1)
+    assert "does not fit on up to 8 × L4" in said
+    assert "would hold it (bf16), for $" in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from toolkit import profiles
@@ -34,6 +34,14 @@ SMALLER = ("fp8", "awq")
 PEAK_RATIO = Decimal(3)
 
 
+@dataclass
+class Nearest:
+    """What came near: times over the service level, and dollars per hour above the budget; each in words."""
+
+    level: list[tuple[float, str]] = field(default_factory=list)
+    budget: list[tuple[Decimal, str]] = field(default_factory=list)
+
+
 def rank(
     target: str,
     load: Load,
@@ -57,7 +65,7 @@ def rank(
     devices = [one] if one else list(profiles.gpus().values())
     options: list[HardwareOption] = []
     left_out: list[NotJudged] = []
-    nearest: list[tuple[float, str]] = []
+    nearest = Nearest()
     for gpu in devices:
         if only and gpu.device_class != only:
             continue
@@ -71,7 +79,7 @@ def rank(
         options += found
         mine += [] if found else [NotJudged(gpu=own.gpu.name, reason=why)]
     if not options:
-        error = _nothing(target, load, left_out, nearest, _change(target, load, specs, devices, only, price))
+        error = _nothing(target, load, left_out, nearest, _change(target, load, specs, devices, only, price), only)
         raise DeclinedError("; ".join([error.message, *(f"{n.gpu}: {n.reason}" for n in mine)]), error.hint)
     options.sort(key=lambda option: (option.usd_per_mtok.p50, option.usd_per_hour.p50))
     return Recommendation(
@@ -109,7 +117,7 @@ def _basis(load: Load) -> str:
 
 
 def _of_gpu(
-    gpu: Gpu, specs: list[ModelSpec], load: Load, price: Decimal | None, nearest: list[tuple[float, str]]
+    gpu: Gpu, specs: list[ModelSpec], load: Load, price: Decimal | None, nearest: Nearest
 ) -> tuple[list[HardwareOption], str]:
     try:
         hourly = machine_price.given(price) if price else _rent(gpu, load)
@@ -120,9 +128,7 @@ def _of_gpu(
     return _of_specs(gpu, specs, load, hourly, nearest)
 
 
-def _of_own(
-    own: Own, specs: list[ModelSpec], load: Load, nearest: list[tuple[float, str]]
-) -> tuple[list[HardwareOption], str]:
+def _of_own(own: Own, specs: list[ModelSpec], load: Load, nearest: Nearest) -> tuple[list[HardwareOption], str]:
     """A device of this machine, with no more of them than there are."""
     runs = [spec for spec in specs if own.gpu.device_class != "cpu" or engine_of(spec) == "llama.cpp"]
     if not runs:
@@ -135,7 +141,7 @@ def _of_specs(
     specs: list[ModelSpec],
     load: Load,
     hourly: MachinePrice,
-    nearest: list[tuple[float, str]],
+    nearest: Nearest,
     owned: int | None = None,
 ) -> tuple[list[HardwareOption], str]:
     found: list[HardwareOption] = []
@@ -152,13 +158,13 @@ def _rent(gpu: Gpu, load: Load) -> MachinePrice:
     return sources.rent(gpu.name, kind="spot" if load.there and load.there.spot else "on_demand")
 
 
-def _priced(c: Candidate, load: Load, nearest: list[tuple[float, str]]) -> tuple[HardwareOption | None, str]:
+def _priced(c: Candidate, load: Load, nearest: Nearest) -> tuple[HardwareOption | None, str]:
     """The option with as few replicas as room and service level allow, or why there is none."""
     asked = min(c.most, load.users) if load.users else c.most
     alone = _predict(c, load, 1)
     broken = _broken(alone, load)
     if broken:
-        nearest.append(broken)
+        nearest.level.append(broken)
         return None, broken[1]
     users = _most_within(c, load, asked)
     least = load.there.replicas if load.there else 1
@@ -173,6 +179,7 @@ def _priced(c: Candidate, load: Load, nearest: list[tuple[float, str]]) -> tuple
         return None, f"the load needs {c.count * replicas}, and this machine has {c.owned}"
     hourly = _spread(c.price, c.price.usd_per_gpu_hour * c.count * replicas)
     if load.max_usd_per_hour is not None and hourly.p50 > load.max_usd_per_hour:
+        nearest.budget.append((hourly.p50, f"{replicas} × ({c.count} × {c.gpu.name}) for ${hourly.p50:.2f} per hour"))
         return None, f"${hourly.p50:.2f} per hour is above the budget"
     return _option(c, load, speed, replicas, users, total, hourly), ""
 
@@ -280,25 +287,43 @@ def _change(
         for context in (load.context, load.context // 2, load.context // 4):
             tried = replace(load, context=max(2, context))
             for gpu in wanted:
-                if _of_gpu(gpu, [spec], replace(tried, slo=None, max_usd_per_hour=None), price, [])[0]:
+                if _of_gpu(gpu, [spec], replace(tried, slo=None, max_usd_per_hour=None), price, Nearest())[0]:
                     return f"{spec.quant} with {tried.context:,} tokens fits {gpu.name}."
-    return None
+    return None if len(wanted) == len(profiles.gpus()) or load.there else _elsewhere(specs, load)
+
+
+def _elsewhere(specs: list[ModelSpec], load: Load) -> str | None:
+    """The cheapest hardware that holds it, where only some was asked about."""
+    anything = replace(load, slo=None, max_usd_per_hour=None)
+    found = [o for gpu in profiles.gpus().values() for o in _of_gpu(gpu, specs, anything, None, Nearest())[0]]
+    if not found:
+        return None
+    least = min(found, key=lambda option: option.usd_per_hour.p50)
+    hardware = f"{least.replicas} × ({least.count} × {least.gpu})"
+    return f"{hardware} would hold it ({least.quant}), for ${least.usd_per_hour.p50:.2f} per hour."
 
 
 def _nothing(
-    target: str, load: Load, left_out: list[NotJudged], nearest: list[tuple[float, str]], change: str | None
+    target: str, load: Load, left_out: list[NotJudged], nearest: Nearest, change: str | None, only: str | None
 ) -> DeclinedError:
     """Why nothing is left, and the smallest change that would help."""
-    if nearest:
-        times, words = min(nearest)
+    if nearest.level:
+        times, words = min(nearest.level)
         return DeclinedError(f"no hardware keeps the service level: {words}", f"allow {times:.1f} times that, or more.")
-    priced = [n for n in left_out if "above the budget" in n.reason]
-    if priced:
-        return DeclinedError(f"nothing within the budget: {priced[0].gpu}: {priced[0].reason}", "raise it.")
+    if nearest.budget:
+        return DeclinedError("nothing serves this load within the budget", f"the least is {min(nearest.budget)[1]}.")
     if left_out and all("price" in n.reason for n in left_out):
         return DeclinedError("no dated rental price is known for any of these devices", "give what the device costs.")
-    place = f"{load.there.count} × {left_out[0].gpu}" if load.there and left_out else "up to 8 of any priced device"
+    place = _place(load, left_out, only)
     return DeclinedError(
         f"{target} with {load.context:,} tokens does not fit on {place}",
         change or "no smaller format or context that was tried fits either; take a smaller model.",
     )
+
+
+def _place(load: Load, left_out: Sequence[NotJudged], only: str | None) -> str:
+    one = left_out[0].gpu if len(left_out) == 1 else None
+    if load.there and one:
+        return f"{load.there.count} × {one}"
+    kind = f"{only} " if only else ""
+    return f"up to {COUNTS[-1]} {f'× {one}' if one else f'of any priced {kind}device'}"
