@@ -72,7 +72,7 @@ def processor() -> Found:
         visible_gib=available / GIB,
         visible_source="available now on this machine",
         mem_bw_gbs=rate / 1e9,
-        source=f"{machine.cpu_name()}: {cores} cores read {rate / 1e9:.1f} GB/s, measured now",
+        source=f"{machine.cpu_name()}: {cores} core{'' if cores == 1 else 's'} read {rate / 1e9:.1f} GB/s, measured now",
         checked=datetime.now(UTC).date(),
     )
     return Found(record.name, 1, record)
