@@ -64,6 +64,7 @@ def processor() -> Found:
     rate = read_bytes_per_s(min(PROBE_BYTES, available // SHARE_OF_MEMORY), cores)
     if rate is None:
         return Found("CPU", 1, None, "the speed of its memory cannot be measured on this system")
+    read = "1 core reads" if cores == 1 else f"{cores} cores read"
     record = Gpu(
         name="CPU-here",
         vendor="",
@@ -72,7 +73,7 @@ def processor() -> Found:
         visible_gib=available / GIB,
         visible_source="available now on this machine",
         mem_bw_gbs=rate / 1e9,
-        source=f"{machine.cpu_name()}: {cores} core{'' if cores == 1 else 's'} read {rate / 1e9:.1f} GB/s, measured now",
+        source=f"{machine.cpu_name()}: {read} {rate / 1e9:.1f} GB/s, measured now",
         checked=datetime.now(UTC).date(),
     )
     return Found(record.name, 1, record)
