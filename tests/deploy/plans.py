@@ -30,6 +30,7 @@ GGUF = "bartowski/SmolLM2-135M-Instruct-GGUF"
 
 
 def qwen(fmt: str | None = None, **changes: Any) -> ModelSpec:
+    """``name`` makes another model of the same shape, such as one that drafts."""
     spec = spec_from_config(copy.deepcopy(QWEN3_8B), "Qwen/Qwen3-8B", source="hub", path="Qwen/Qwen3-8B", fmt=fmt)
     return spec.model_copy(update={"revision": COMMIT, **changes})
 
@@ -54,6 +55,13 @@ def long() -> LaunchPlan:
     """Four ranks, the model's whole context, an eight-bit cache."""
     asked = {"context": 40960, "concurrency": 64, "kv_dtype": "fp8", "tp": 4, "engine_version": "0.32"}
     return launch(plan(Ask(qwen(), (H100,) * 4, "vllm", **asked)))  # type: ignore[arg-type]
+
+
+@cache
+def vllm_with(*settings: tuple[str, Any], devices: int = 1, version: str = "0.32") -> LaunchPlan:
+    """On one kind of GPU, with settings of the memory plan beyond the usual."""
+    asked: dict[str, Any] = {"context": 8192, "concurrency": 4, "tp": devices, "engine_version": version}
+    return launch(plan(Ask(qwen(), (H100,) * devices, "vllm", **(asked | dict(settings)))))
 
 
 @cache
@@ -86,6 +94,19 @@ CASES: dict[str, tuple[LaunchPlan, dict[str, Any], dict[str, Any]]] = {
     "vllm-spot-nokey": (vllm(), {"spot": True, "key": False}, {}),
     "vllm-awq-volume": (vllm(fmt="awq"), {}, {"volume": Volume("weights", "qwen3-8b-awq")}),
     "vllm-ray": (vllm(2, "0.26"), {"key": False, "replicas": 2}, {}),
+    "vllm-ray-settings": (
+        vllm_with(
+            *(("eager", True), ("prefix_caching", False), ("max_lora_rank", 16), ("max_loras", 2)),
+            *(("draft", qwen(name="Qwen/Qwen3-0.6B")), ("num_speculative_tokens", 3)),
+            version="0.25",
+        ),
+        {"key": False},
+        {},
+    ),
+    "vllm-8gpu": (vllm(8, "0.33"), {}, {}),
+    "vllm-lora": (vllm_with(("max_lora_rank", 32), ("max_loras", 4)), {}, {}),
+    "vllm-draft": (vllm_with(("draft", qwen(name="Qwen/Qwen3-0.6B")), ("num_speculative_tokens", 3)), {}, {}),
+    "vllm-eager": (vllm_with(("eager", True), ("prefix_caching", False), devices=2), {}, {}),
     "vllm-sidecar": (vllm(), {"sidecar": SIDECAR}, {}),
     "llama-cpu-sidecar": (
         llama(),
@@ -105,13 +126,15 @@ REFUSED = {
     **{("vllm-sidecar", t): "no place for a sidecar" for t in CONTAINERS if t != "kubernetes"},
     **{("llama-cpu-sidecar", t): "no place for a sidecar" for t in ("skypilot",)},
     **{("llama-cpu-sidecar", t): "one machine" for t in ("compose", "quadlet")},
-    ("vllm-1gpu", "rayserve"): "API key",
-    ("vllm-tp2-replicas", "rayserve"): "API key",
-    ("vllm-tp4-long", "rayserve"): "API key",
-    ("vllm-awq-volume", "rayserve"): "API key",
-    ("vllm-spot", "rayserve"): "API key",
-    **{(case, "skypilot"): "without an API key" for case in ("vllm-spot-nokey", "vllm-ray", "llama-gpu")},
-    ("vllm-spot-nokey", "rayserve"): "vLLM 0.26",
+    **{
+        (f"vllm-{case}", "rayserve"): "API key"
+        for case in ("1gpu", "8gpu", "tp2-replicas", "tp4-long", "awq-volume", "spot", "lora", "draft", "eager")
+    },
+    **{
+        (case, "skypilot"): "without an API key"
+        for case in ("vllm-spot-nokey", "vllm-ray", "vllm-ray-settings", "llama-gpu")
+    },
+    ("vllm-spot-nokey", "rayserve"): "no known image of Ray",
     ("vllm-awq-volume", "skypilot"): "volume",
     ("llama-gpu-volume", "skypilot"): "volume",
     ("llama-cpu-host", "kubernetes"): "lies on this machine only",

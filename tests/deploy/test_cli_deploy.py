@@ -115,7 +115,7 @@ def test_files_that_are_no_plan(plan: Path, content: str) -> None:
         (("--target", "kubernetes", "--volume", "nonsense"), "names no volume and path"),
         (("--target", "kubernetes", "--volume", "w:../../x"), "no path inside a volume"),
         (("--target", "compose", "--spot"), "only a rented one is spot"),
-        (("--target", "rayserve"), "cannot ask for an API key"),
+        (("--target", "rayserve", "--key"), "cannot ask for an API key"),
     ],
 )
 def test_bad_words(plan: Path, tmp_path: Path, words: tuple[str, ...], says: str) -> None:
@@ -197,6 +197,27 @@ def test_a_plan_for_another_machine_from_start_to_folder(tmp_path: Path) -> None
     words = ("deploy", tmp_path / "q.json", "--target", "kubernetes", "--dry-run")
     assert "imagines qwen3-8b in awq" in error_of(*words)
     assert "- Qwen/Qwen3-8B-AWQ\n" in selfhost(*words, "--hub", "Qwen/Qwen3-8B-AWQ").stdout
+
+
+def test_a_plan_without_a_word_on_the_release_can_be_deployed(tmp_path: Path) -> None:
+    """Sizing takes the current vLLM then, and whatever that is, an image of it must be known."""
+    made = document("plan", "qwen3-8b", "--gpu", "H100-SXM-80GB", "--context", "8192", "--elsewhere")
+    (tmp_path / "p.json").write_text(json.dumps(made))
+    for target in ("compose", "quadlet", "kubernetes", "kserve", "production-stack", "skypilot"):
+        done = selfhost("deploy", tmp_path / "p.json", "--target", target, "--out", tmp_path / target)
+        assert done.returncode == 0, done.stderr
+    assert (
+        f"image: vllm/vllm-openai:v{made['memory']['engine_version']}."
+        in tree(tmp_path / "kubernetes")["deployment.yaml"]
+    )
+
+
+def test_a_target_that_cannot_ask_for_a_key_says_so(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(vllm(version="0.26").model_dump_json(by_alias=True))
+    done = selfhost("deploy", tmp_path / "p.json", "--target", "rayserve", "--out", tmp_path / "o")
+    assert done.returncode == 0, done.stderr
+    assert "rayserve asks clients for no API key" in done.stderr
+    assert json.loads(tree(tmp_path / "o")["deployment.json"])["key_env"] is None
 
 
 def test_a_service_finds_the_models_that_were_downloaded_here(

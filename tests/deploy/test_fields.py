@@ -68,13 +68,15 @@ def test_every_setting_of_the_engine_is_in_the_files(case: str, target: str) -> 
         if not word.startswith("-") or word in elsewhere:
             continue
         if target == "rayserve":
-            spelt = {"--served-model-name": "model_id"}.get(word, word.lstrip("-").replace("-", "_"))
+            own = {"--served-model-name": "model_id", "--no-enable-prefix-caching": "enable_prefix_caching: false"}
+            spelt = own.get(word, word.lstrip("-").replace("-", "_"))
         else:
             own = {
                 "--max-model-len": "maxModelLen",
                 "--tensor-parallel-size": "tensorParallelSize",
                 "--max-num-seqs": "maxNumSeqs",
                 "--gpu-memory-utilization": "gpuMemoryUtilization",
+                "--no-enable-prefix-caching": "enablePrefixCaching: false",
             }
             spelt = own.get(word, word) if target == "production-stack" else word
             spelt = "name: qwen-qwen3-8b" if (target, word) == ("kserve", "--served-model-name") else spelt

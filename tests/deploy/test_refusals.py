@@ -131,10 +131,47 @@ def test_a_vllm_on_a_cpu_has_no_image() -> None:
         kubernetes(vllm().model_copy(update={"memory": memory.model_copy(update={"devices": (cpu,)})}))
 
 
-def test_a_release_without_an_image_is_not_replaced() -> None:
-    with pytest.raises(InputError, match=r"vLLM 0\.31.*no image") as caught:
-        kubernetes(vllm(version="0.31"))
-    assert "0.32" in str(caught.value.hint)
+@pytest.mark.parametrize("version", ["0.9.2", "0.19.7", "0.34", "1.0"])
+def test_a_release_without_an_image_is_not_replaced(version: str) -> None:
+    with pytest.raises(InputError, match=rf"vLLM {re.escape(version)}.*no image") as caught:
+        kubernetes(vllm(version=version))
+    assert "from 0.10 to 0.33" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("version", "tag"), [("0.19", "v0.19.1"), ("0.19.0", "v0.19.0"), ("0.27.1", "v0.27.1"), ("0.33", "v0.33.0")]
+)
+def test_the_image_is_of_the_plans_release(version: str, tag: str) -> None:
+    """0.19.1 is the newest 0.19 on PyPI, 0.33.0 the only 0.33 (2026-11-30)."""
+    assert f"image: vllm/vllm-openai:{tag}\n" in kubernetes(vllm(version=version)).files["deployment.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("version", "image"),
+    [
+        ("0.22", "ray-llm:2.56.0-py312-cu130"),
+        ("0.25.1", "ray-llm:2.57.0-py312-cu130"),
+        ("0.26", "ray-llm:2.58.0-py312-cu130"),
+    ],
+)
+def test_rays_image_is_the_one_that_holds_the_plans_vllm(version: str, image: str) -> None:
+    """Ray's wheels pin them under ``extra == "llm"``: 2.56 vllm 0.22.0, 2.57 0.25.1, 2.58 0.26.0."""
+    text = deploy(vllm(version=version), "rayserve", options(key=False)).files["rayservice.yaml"]
+    assert set(re.findall(r"image: rayproject/(\S+)", text)) == {image}
+    assert f"rayVersion: {image[8:14]}" in text.replace('"', "")
+    with pytest.raises(InputError, match="no known image of Ray") as caught:
+        deploy(vllm(version="0.32"), "rayserve", options(key=False))
+    assert "0.22, 0.25, 0.26" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("target", ["rayserve", "production-stack"])
+@pytest.mark.parametrize("words", [("--max-model-len", "8k"), ("--max-num-seqs",), ("--max-num-seqs", "1", "2")])
+def test_a_value_that_is_none_is_told_and_not_a_crash(target: str, words: tuple[str, ...]) -> None:
+    document = vllm(version="0.26")
+    argv = [w for i, w in enumerate(document.argv) if words[0] not in (w, document.argv[i - 1])]
+    changed = document.model_copy(update={"argv": (*argv, *words)})
+    with pytest.raises(InputError, match=re.escape(words[0])):
+        deploy(changed, target, options(key=target != "rayserve"))
 
 
 @pytest.mark.parametrize("target", FIELDS)
@@ -228,3 +265,17 @@ def test_a_gguf_file_of_the_hub_is_taken_at_its_commit() -> None:
     url = f"https://huggingface.co/{GGUF}/resolve/{COMMIT}/SmolLM2-135M-Instruct-Q4_1.gguf"
     assert f"- --model-url\n            - {url}\n" in text
     assert "- --model\n            - /cache/SmolLM2-135M-Instruct-Q4_1.gguf\n" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "inside"),
+    [
+        ("/m/hub/models--a--b/snapshots/c0ffee", "/m/hub/models--a--b", "/models/snapshots/c0ffee"),
+        ("/srv/models/snapshots/c0ffee", "/srv/models/snapshots", "/models/c0ffee"),
+    ],
+)
+def test_the_hubs_cache_is_mounted_with_what_its_links_point_to(path: str, folder: str, inside: str) -> None:
+    """Files of ``snapshots`` are links to ``../../blobs``, so the model's whole folder must be there."""
+    text = deploy(vllm().model_copy(update={"model_path": path}), "compose", options()).files["compose.yaml"]
+    assert f"source: {folder}\n" in text
+    assert f"- {inside}\n" in text

@@ -87,6 +87,15 @@ def test_the_schemas_catch_what_they_are_for() -> None:
             check(document)
 
 
+@pytest.mark.parametrize("case", [c for c, t in HELD if t == "kserve"])
+def test_kserves_template_decides_whether_probes_speak_https(case: str) -> None:
+    """It is merged under ours field by field, and its scheme follows KServe's own switch for TLS."""
+    (service,) = docs(made(case, "kserve").files["llminferenceservice.yaml"])
+    (container,) = service["spec"]["template"]["containers"]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/health", "port": 8000}
+
+
 @pytest.mark.parametrize("case", [c for c, t in HELD if t == "production-stack"])
 def test_helm_values(case: str) -> None:
     (values,) = docs(made(case, "production-stack").files["values.yaml"])
@@ -96,7 +105,8 @@ def test_helm_values(case: str) -> None:
     # The chart leaves a pod's grace at Kubernetes' 30 s.
     assert int(arguments[arguments.index("--shutdown-timeout") + 1]) <= 25
     # The chart adds --no-enable-prefix-caching where this is not true, and vLLM's default is on.
-    assert model["vllmConfig"]["enablePrefixCaching"] is True
+    assert model["vllmConfig"]["enablePrefixCaching"] is (case not in ("vllm-eager", "vllm-ray-settings"))
+    assert not any("prefix-caching" in word for word in arguments)
 
 
 @pytest.mark.parametrize("case", [c for c, t in HELD if t == "compose"])

@@ -33,7 +33,10 @@ def deploy(
         typer.Option(help="Where the model is there: ORG/NAME[@REVISION], for one GGUF file :FILE after it."),
     ] = None,
     volume: Annotated[str | None, typer.Option(help="Or a volume that holds it: CLAIM:PATH.")] = None,
-    key: Annotated[bool, typer.Option("--key/--no-key", help="Ask clients for an API key.")] = True,
+    key: Annotated[
+        bool | None,
+        typer.Option("--key/--no-key", help="Ask clients for an API key. Default: where the target can."),
+    ] = None,
     gpu_type: Annotated[str | None, typer.Option(help="What the target calls the GPU, where it is not known.")] = None,
     load_workers: Annotated[
         int | None, typer.Option(help="compose, kubernetes: add a Locust load test of so many workers.")
@@ -49,13 +52,14 @@ def deploy(
     """Write the files that run a launch plan elsewhere: systemd, containers, clusters, clouds."""
     from toolkit.cli import deploy_folder as folder
     from toolkit.cli.output import emit, note
-    from toolkit.deploy.deploy import ABOUT, deploy, kept, with_changes
+    from toolkit.deploy.deploy import ABOUT, asks_key, deploy, kept, with_changes
 
     document = _plan(plan)
     place = out or Path(f"{name or document.served_name.replace('/', '-')}-{target}")
     folder.check(place)
+    asked = asks_key(target) if key is None else key
     options = _options(
-        place, name=name or "", replicas=replicas, spot=spot, key=key, gpu_type=gpu_type, sidecar=sidecar
+        place, name=name or "", replicas=replicas, spot=spot, key=asked, gpu_type=gpu_type, sidecar=sidecar
     )
     source, claim = _hub(document, hub, target), _volume(volume)
     made = deploy(document, target, options, hub=source, volume=claim, load_workers=load_workers)
@@ -73,6 +77,8 @@ def deploy(
         print(folder.listing(files), end="")
     else:
         note(f"{len(files)} files in {place}; {place}/README.md has the three commands.")
+    if key is None and about.key_env is None:
+        note(f"{target} asks clients for no API key: whoever reaches it may use it.")
 
 
 def _plan(path: Path) -> LaunchPlan:

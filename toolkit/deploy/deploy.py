@@ -36,6 +36,7 @@ class Container(NamedTuple):
     render: Callable[[Intent], Rendered]
     one_machine: bool = False
     vllm_only: str | None = None
+    asks_key: bool = True
 
 
 CONTAINERS: dict[str, Container] = {
@@ -50,7 +51,9 @@ CONTAINERS: dict[str, Container] = {
         vllm_only=production_stack.VLLM_ONLY,
     ),
     "skypilot": Container(skypilot.FIELDS, skypilot.LONGEST_NAME, skypilot.render),
-    "rayserve": Container(rayserve.FIELDS, rayserve.LONGEST_NAME, rayserve.render, vllm_only=rayserve.VLLM_ONLY),
+    "rayserve": Container(
+        rayserve.FIELDS, rayserve.LONGEST_NAME, rayserve.render, vllm_only=rayserve.VLLM_ONLY, asks_key=False
+    ),
 }
 FIELDS: dict[str, fields.Fields] = {"systemd": systemd.FIELDS} | {t: c.fields for t, c in CONTAINERS.items()}
 """Target → what it does with each field of a launch plan."""
@@ -61,6 +64,11 @@ class Deployed(NamedTuple):
 
     files: dict[str, str]
     about: DeployFolder
+
+
+def asks_key(target: str) -> bool:
+    """Whether something there can ask clients for an API key."""
+    return target not in CONTAINERS or CONTAINERS[target].asks_key
 
 
 def deploy(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from toolkit.errors import InputError
 from toolkit.types import LaunchPlan, MemoryPlan
@@ -39,6 +41,7 @@ MEMORY = (
     *("ubatch", "parallel", "flash_attn", "gpu_layers"),
 )
 """Inputs of a memory plan that are settings of the engine, and not the model, its place or the load."""
+T = TypeVar("T")
 NUMBER = re.compile(r"-\d+(\.\d+)?")
 
 
@@ -75,6 +78,19 @@ def settings(plan: LaunchPlan) -> tuple[tuple[str, ...], ...]:
     for word in (w for flag in found for w in flag):
         _only_here(word)
     return tuple(found)
+
+
+def read(flag: tuple[str, ...], kind: Callable[[str], T]) -> T:
+    """One option's single value, as a target's own kind of it.
+
+    Raises:
+        InputError: none, several, or one of another kind.
+    """
+    try:
+        (value,) = flag[1:]
+        return kind(value)
+    except ValueError:
+        raise InputError(f"the plan has {' '.join(flag)}, whose value has no meaning here", "mend that word.") from None
 
 
 def of_memory(memory: MemoryPlan) -> dict[str, str | int | float | bool]:

@@ -130,6 +130,13 @@ def _volume(volume: Volume, gguf: bool) -> Source:
 
 def _host(path: str, gguf: bool) -> Source:
     here = PurePosixPath(path)
-    inside = f"{MODELS}/{here.name}"
+    folder = _whole(here) or here.parent
+    inside = f"{MODELS}/{here.relative_to(folder)}"
     words = ("--model", inside) if gguf else (inside,)
-    return Source("host", here.name, words, host_folder=str(here.parent))
+    return Source("host", here.name, words, host_folder=str(folder))
+
+
+def _whole(here: PurePosixPath) -> PurePosixPath | None:
+    """The hub cache's folder of a model, when ``here`` is in its ``snapshots``: these are links to its ``blobs``."""
+    found = (p.parent for p in here.parents if p.name == "snapshots" and p.parent.name.startswith("models--"))
+    return next(found, None)

@@ -2,6 +2,9 @@
 
 KServe's own template runs ``vllm serve /mnt/models … ${VLLM_ADDITIONAL_ARGS}``; the settings go into that variable.
 An image or arguments of our own would replace its start script, and with it the certificates the gateway expects.
+That script came with kserve#5249 (2026-03), and with it the switch ``enableLLMInferenceServiceTLS``, which decides
+whether the engine speaks HTTPS. KServe merges this file over its template field by field, so a probe without a scheme
+keeps the template's.
 """
 
 from __future__ import annotations
@@ -33,12 +36,12 @@ def render(intent: Intent) -> Rendered:
     name = intent.name
     top = header(
         f"{intent.plan.served_name}: {intent.where}.",
-        "Needs a KServe release whose LLMInferenceService v1alpha2 has `spec.labels`.",
+        "Needs KServe 0.19 or newer: an older one's start script does not read VLLM_ADDITIONAL_ARGS.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
     monitor = pod.pod_monitor(intent, {pod.OWN_LABEL: name})
-    endpoint = monitor["spec"]["podMetricsEndpoints"][0]
-    endpoint |= {"scheme": "https", "tlsConfig": {"insecureSkipVerify": True}}
+    scheme = noted("https", "KServe's enableLLMInferenceServiceTLS decides: where it is off, write http here.")
+    monitor["spec"]["podMetricsEndpoints"][0] |= {"scheme": scheme, "tlsConfig": {"insecureSkipVerify": True}}
     files = {"llminferenceservice.yaml": yaml(_service(intent), top=top)} | monitoring.files(intent, monitor)
     ready = f"kubectl wait --for=condition=Ready llminferenceservice/{name}"
     return Rendered(
@@ -53,6 +56,8 @@ def render(intent: Intent) -> Rendered:
         ),
         notes=(
             "KServe's release decides which vLLM runs: compare it with the release the plan was made for.",
+            "Whether the engine speaks HTTPS is KServe's switch `enableLLMInferenceServiceTLS`: the probes follow it, "
+            "the scheme in monitoring/podmonitor.yaml is yours to set.",
             *(DOWNLOADS if intent.source.downloads else ()),
             "The settings reach vLLM by VLLM_ADDITIONAL_ARGS, which KServe's start script reads; its log shows them.",
         ),
@@ -110,18 +115,18 @@ def _template(intent: Intent) -> dict[str, Any]:
         for k, v in sorted(intent.env.items())
     ]
     needs = intent.resources
-    https = {"path": intent.health_path, "port": PORT, "scheme": "HTTPS"}
     container: dict[str, Any] = {
         "name": "main",
         "env": env,
         "ports": [pod.http_port()],
         "resources": pod.resources(intent),
         "startupProbe": noted(
-            {"httpGet": https, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": needs.start_limit_s // 10},
-            f"Expected load {needs.load_s} s; the start may take {needs.start_limit_s} s before it is called failed.",
+            pod.probe(intent, PORT, period=10, timeout=5, failures=needs.start_limit_s // 10),
+            f"Expected load {needs.load_s} s; the start may take {needs.start_limit_s} s before it is called failed. "
+            "The scheme is KServe's own.",
         ),
         "livenessProbe": noted(
-            {"httpGet": https, "periodSeconds": 30, "timeoutSeconds": 30, "failureThreshold": 10},
+            pod.probe(intent, PORT, period=30, timeout=30, failures=10),
             "Five minutes without an answer: a busy engine answers late, and killing it would lose every request.",
         ),
         "lifecycle": lifecycle,

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolkit.deploy import fields, monitoring, pod
+from toolkit.deploy import fields, monitoring, pod, settings
 from toolkit.deploy.intent import PORT, Intent
 from toolkit.deploy.rendered import Rendered, once_key, once_token
 from toolkit.deploy.text import header, noted, yaml
-from toolkit.errors import InputError
 from toolkit.types import DeployCommands
 
 FIELDS = fields.CONTAINER
@@ -27,6 +26,7 @@ SAID_BY_VALUES = {
     "--max-num-seqs": ("maxNumSeqs", int),
 }
 """Options that the chart has values for; the others go into ``extraArgs``."""
+SAID_BY_PREFIX_CACHING = (("--enable-prefix-caching",), ("--no-enable-prefix-caching",))
 
 
 def render(intent: Intent) -> Rendered:
@@ -122,20 +122,20 @@ def _model(intent: Intent) -> dict[str, Any]:
 
 def _config(intent: Intent) -> dict[str, Any]:
     """``vllmConfig``: what the chart has a value for, and the rest as it stands."""
-    config: dict[str, Any] = {
-        "enablePrefixCaching": noted(True, "vLLM's own default; the chart would switch it off."),
-    }
+    off = ("--no-enable-prefix-caching",) in intent.flags
+    why = "As the plan has it." if off else "vLLM's own default; the chart would switch it off."
+    config: dict[str, Any] = {"enablePrefixCaching": noted(not off, why)}
     extra = ["--served-model-name", intent.plan.served_name]
     if intent.source.hub and intent.source.revision:
         extra += ["--revision", intent.source.revision]
     for flag in intent.flags:
+        if flag in SAID_BY_PREFIX_CACHING:
+            continue
         name, kind = SAID_BY_VALUES.get(flag[0], (None, str))
         if name is None:
             extra += flag
-        elif len(flag) != 2:
-            raise InputError(f"the plan gives {flag[0]} no single value")
         else:
-            config[name] = kind(flag[1])
+            config[name] = settings.read(flag, kind)
     if intent.drain_s:
         extra += ["--shutdown-timeout", str(min(intent.drain_s, DRAIN_S))]
     config["extraArgs"] = noted(extra, "The rest of the launch plan's settings.")

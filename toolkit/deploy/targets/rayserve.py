@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
-from toolkit.deploy import fields, hardware, images, monitoring, pod
+from toolkit.deploy import fields, hardware, images, monitoring, pod, settings
 from toolkit.deploy.intent import PORT, Intent
 from toolkit.deploy.rendered import Rendered, once_token
 from toolkit.deploy.text import header, noted, yaml
@@ -16,7 +18,7 @@ LONGEST_NAME = 41
 """KubeRay's own limit for a RayService: the names it makes from it are longer."""
 VLLM_ONLY = "its OpenAI application starts vLLM"
 WORKER_GROUP = "engine"
-OPTIONS: dict[str, tuple[str, type]] = {
+OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "--max-model-len": ("max_model_len", int),
     "--tensor-parallel-size": ("tensor_parallel_size", int),
     "--pipeline-parallel-size": ("pipeline_parallel_size", int),
@@ -26,8 +28,21 @@ OPTIONS: dict[str, tuple[str, type]] = {
     "--kv-cache-dtype": ("kv_cache_dtype", str),
     "--quantization": ("quantization", str),
     "--dtype": ("dtype", str),
+    "--block-size": ("block_size", int),
+    "--decode-context-parallel-size": ("decode_context_parallel_size", int),
+    "--max-lora-rank": ("max_lora_rank", int),
+    "--max-loras": ("max_loras", int),
+    "--speculative-config": ("speculative_config", json.loads),
 }
-"""vLLM's command-line options → ``engine_kwargs`` of Ray's `LLMConfig`."""
+"""vLLM's options with a value → ``engine_kwargs`` of Ray's `LLMConfig`, which are vLLM's engine arguments."""
+SWITCHES = {
+    "--enforce-eager": ("enforce_eager", True),
+    "--enable-prefix-caching": ("enable_prefix_caching", True),
+    "--no-enable-prefix-caching": ("enable_prefix_caching", False),
+    "--enable-expert-parallel": ("enable_expert_parallel", True),
+    "--enable-lora": ("enable_lora", True),
+}
+"""Those without one."""
 
 
 def render(intent: Intent) -> Rendered:
@@ -37,9 +52,9 @@ def render(intent: Intent) -> Rendered:
         InputError: a key, which Ray's application does not ask for; another vLLM release; an option it has no name for.
     """
     _check(intent)
-    name = intent.name
+    name, ray = intent.name, images.ray(intent.plan)
     top = header(
-        f"{intent.plan.served_name}: {intent.where}. KubeRay 1.4 or newer; vLLM 0.26 comes with the image.",
+        f"{intent.plan.served_name}: {intent.where}. KubeRay 1.4 or newer; vLLM {ray.vllm} comes with the image.",
         "GPUs are the memory plan's; cores and host memory are assumed and may be changed here.",
     )
     monitor = pod.pod_monitor(intent, {pod.OWN_LABEL: name}, port="metrics")
@@ -50,7 +65,7 @@ def render(intent: Intent) -> Rendered:
     applied = " ".join(f"-f {file}" for file in files if "/" not in file)
     return Rendered(
         files=files,
-        image=images.RAY_LLM,
+        image=ray.image,
         base_url=f"http://127.0.0.1:{PORT}/v1",
         endpoint=f"kubectl port-forward service/{name}-serve-svc {PORT}:{PORT}",
         commands=DeployCommands(
@@ -75,14 +90,6 @@ def _check(intent: Intent) -> None:
             "rayserve cannot ask for an API key: Ray's OpenAI application has none",
             "leave the key out and put a gateway that asks for one before it, or use kubernetes.",
         )
-    found = images.release(intent.plan)
-    if found != images.RAY_VLLM:
-        wanted = ".".join(map(str, images.RAY_VLLM))
-        planned = ".".join(map(str, found)) if found else "another"
-        raise InputError(
-            f"rayserve's image holds vLLM {wanted}, and this plan was made for {planned}",
-            f"plan again for engine version {wanted}: memory differs by release.",
-        )
 
 
 def _service(intent: Intent) -> dict[str, Any]:
@@ -93,7 +100,7 @@ def _service(intent: Intent) -> dict[str, Any]:
         "spec": {
             "serveConfigV2": noted(yaml(_application(intent)), "What Ray Serve runs; it reads this text as YAML."),
             "rayClusterConfig": {
-                "rayVersion": images.RAY_VERSION,
+                "rayVersion": images.ray(intent.plan).version,
                 "headGroupSpec": _head(intent),
                 "workerGroupSpecs": [_workers(intent)],
             },
@@ -125,12 +132,16 @@ def _application(intent: Intent) -> dict[str, Any]:
 def _engine_kwargs(intent: Intent) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for flag in intent.flags:
-        if flag[0] not in OPTIONS or len(flag) != 2:
+        if flag[0] in SWITCHES and len(flag) == 1:
+            name, on = SWITCHES[flag[0]]
+            found[name] = on
+        elif flag[0] in OPTIONS and len(flag) == 2:
+            name, kind = OPTIONS[flag[0]]
+            found[name] = settings.read(flag, kind)
+        else:
             raise InputError(
                 f"rayserve has no known setting for {' '.join(flag)}", "leave it out of the plan, or use kubernetes."
             )
-        name, kind = OPTIONS[flag[0]]
-        found[name] = kind(flag[1])
     if intent.source.hub and intent.source.revision:
         found["revision"] = intent.source.revision
     return found
@@ -139,7 +150,7 @@ def _engine_kwargs(intent: Intent) -> dict[str, Any]:
 def _head(intent: Intent) -> dict[str, Any]:
     container = {
         "name": "ray-head",
-        "image": images.RAY_LLM,
+        "image": images.ray(intent.plan).image,
         "ports": [
             {"name": "gcs", "containerPort": 6379},
             {"name": "dashboard", "containerPort": 8265},
@@ -166,7 +177,7 @@ def _workers(intent: Intent) -> dict[str, Any]:
     env = [e for e in pod.env(intent) if not (isinstance(e, dict) and e["name"] in intent.env)]
     container: dict[str, Any] = {
         "name": "ray-worker",
-        "image": images.RAY_LLM,
+        "image": images.ray(intent.plan).image,
         "ports": [{"name": "metrics", "containerPort": 8080}],
         "resources": pod.resources(intent),
     }
