@@ -250,6 +250,18 @@ def test_the_migration_page(selfhost):
         ([*STATED, "--people-rate", "inf", "--setup-hours", "5"], "the people's rate is inf"),
         ([*BARE[:1], "--goodput", "1e308", "--gpu-price", "1/h"], "is not from 0.001 to 100,000,000"),
         ([*STATED, "--quality", "nowhere.toml"], "no such file"),
+        ([*STATED, "--setup-hours", "1e308", "--people-rate", "1e308"], "set-up hours is 1e+308"),
+        ([*STATED, "--watts", "1e300", "--usd-per-kwh", "1e300"], "the power in watts is 1e+300"),
+        ([*STATED, "--on-call", "1e300"], "on-call pay a month is 1e+300"),
+        ([*STATED, "--horizon-months", "1e-300", "--setup-hours", "5", "--people-rate", "5"], "the horizon"),
+        ([*STATED, "--hours-per-month", "1e-300"], "the hours per month is 1e-300"),
+        ([*STATED, "--interruptions", "5", "--restart-minutes", "1e300"], "the restart in minutes is 1e+300"),
+        ([*STATED, "--currency", f"INR={'9' * 60}"], "a thousand million"),
+        ([*BARE, "--gpu-price", f"0.{'0' * 50}1/h"], "below any known rental"),
+        ([*BARE, "--buy", "0.0001"], "not from one dollar"),
+        ([*STATED, "--tokens-per-day", "١٠M"], "is not a volume"),
+        ([*BARE, "--gpu-price", "١.٣٩/h"], "not a price per time"),
+        ([*STATED, "--requests", "٦٠٠/٢٠٠"], "is not a class of requests"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_error(selfhost, args, says):

@@ -58,6 +58,13 @@ def test_a_stair_that_loses_at_its_start_wins_at_its_end():
     assert ends == [86_400_000, 172_800_000, 259_200_000, 345_600_000, 432_000_000, 518_400_000, None]
 
 
+def test_a_tie_is_no_win():
+    # 8 × 730 × $2.95 = $17,228 a month; at $6 per million that is 2,871⅓M tokens, 2,871⅓ × 24 ÷ 730 = 94.4M a day to
+    # the token: there both cost the same, and one token more wins.
+    eight = Hosting(D(12_000), 8, D("2.95"), D(3))
+    assert break_even(eight, D(6)).wins == ((94_400_001, None),)
+
+
 def test_a_free_api_is_never_beaten():
     assert break_even(FLAT, D(0)).wins == ()
 

@@ -24,28 +24,25 @@ YEARS = 3
 """Over how long bought hardware is written off unless said otherwise: the usual term; said in the report."""
 
 
-def amount(
-    what: str,
-    value: float | None,
-    least: int = 0,
-    most: int | None = None,
-    above_zero: bool = False,
-) -> Decimal | None:
-    """A finite number in its range as an exact decimal; not below zero unless told otherwise."""
+LEAST = Decimal("1e-6")
+"""The least of what must be above zero: below it is a slip of the keyboard."""
+MONTH_MIN = 730 * 60
+
+
+def amount(what: str, value: float | None, most: int, least: int = 0, above_zero: bool = False) -> Decimal | None:
+    """A number in its range as an exact decimal; outside is what nobody means, NaN and infinity among it."""
     if value is None:
         return None
     number = Decimal(str(value))
-    bad = not number.is_finite() or number < least or (most is not None and number > most)
-    if bad or (above_zero and number == 0):
-        low = f"above {least}" if above_zero else f"at least {least}"
-        span = low if most is None else f"{low} and at most {most}" if above_zero else f"from {least} to {most}"
+    if not number.is_finite() or not (LEAST if above_zero else least) <= number <= most:
+        span = f"above 0 and at most {most:,}" if above_zero else f"from {least} to {most:,}"
         raise InputError(f"{what} is {value}; it must be {span}")
     return number
 
 
 def ratio(what: str, value: float | None) -> Decimal | None:
     """A share 0…1."""
-    return amount(what, value, most=1)
+    return amount(what, value, 1)
 
 
 def load_of(
@@ -62,7 +59,7 @@ def load_of(
         if peak_ratio is not None:
             raise InputError("a peak ratio and a log to read it from were both given", "Give one of them.")
         return Load(volume, log.peak, "measured", spare, replicas)
-    given = amount("the peak ratio", peak_ratio, least=1, most=1000)
+    given = amount("the peak ratio", peak_ratio, 1000, 1)
     return Load(volume, PEAK_RATIO if given is None else given, "assumed", spare, replicas)
 
 
@@ -104,8 +101,9 @@ def running_of(
     from toolkit.cost import running
     from toolkit.cost.formulas import HOURS_PER_MONTH
 
-    hours = amount("the hours per month", hours_per_month, most=730, above_zero=True)
-    begun, cold = amount("the starts per month", starts), amount("the cold start in minutes", cold_start_minutes)
+    hours = amount("the hours per month", hours_per_month, 730, above_zero=True)
+    begun = amount("the starts per month", starts, MONTH_MIN)
+    cold = amount("the cold start in minutes", cold_start_minutes, MONTH_MIN)
     if schedule is not None and (hours is not None or begun is not None):
         raise InputError("opening hours already say how long it runs and how often it starts", "Give one of them.")
     if schedule is not None:
@@ -129,8 +127,11 @@ def running_of(
 
 
 def _interruptions(times: float | None, restart: float | None, redo: float | None) -> tuple[Decimal, Decimal]:
-    stops = amount("the interruptions per month", times, most=10_000)
-    minutes = [amount("the restart in minutes", restart), amount("the work to redo in minutes", redo)]
+    stops = amount("the interruptions per month", times, 10_000)
+    minutes = [
+        amount("the restart in minutes", restart, MONTH_MIN),
+        amount("the work to redo in minutes", redo, MONTH_MIN),
+    ]
     if stops and minutes[0] is None:
         raise InputError("interruptions were given without what one costs", "Give the minutes of a restart.")
     if stops is None and any(m is not None for m in minutes):
@@ -159,7 +160,7 @@ def machine_of(
     if counted is not None and gpus is not None:
         raise InputError("the number of devices was given twice", "Give it once.")
     gpus = counted if counted is not None else gpus
-    share = amount("the spot share", spot_share, most=1, above_zero=True)
+    share = amount("the spot share", spot_share, 1, above_zero=True)
     wants_spot = spot or spot_price is not None or share is not None
     if bought[0] is not None:
         if gpu_price is not None or wants_spot:
@@ -215,8 +216,8 @@ def _bought(
     from toolkit.cost.quantities import parse_usd
 
     price, residual, years = bought
-    left = amount("the residual value", residual, most=1) or Decimal(0)
-    term = amount("the years of use", years, most=20, above_zero=True) or Decimal(YEARS)
+    left = amount("the residual value", residual, 1) or Decimal(0)
+    term = amount("the years of use", years, 20, above_zero=True) or Decimal(YEARS)
     if left == 1:
         raise InputError("hardware that keeps its whole value costs nothing", "Give the share it is sold for, below 1.")
     if price == "list":
@@ -236,9 +237,9 @@ def people_of(
     """Hours and their price; one without the other is a mistake."""
     from toolkit.cost.scenario import People
 
-    setup, upkeep = amount("set-up hours", setup_hours), amount("upkeep hours", upkeep_hours)
-    horizon = amount("the horizon in months", horizon_months, above_zero=True)
-    usd = amount("the people's rate", rate, above_zero=True)
+    setup, upkeep = amount("set-up hours", setup_hours, 10**6), amount("upkeep hours", upkeep_hours, 10**6)
+    horizon = amount("the horizon in months", horizon_months, 1200, above_zero=True)
+    usd = amount("the people's rate", rate, 10**5, above_zero=True)
     if (setup or upkeep) and usd is None:
         raise InputError("hours of people's time were given without their price", "Add --people-rate USD_PER_HOUR.")
     if usd is not None and not (setup or upkeep):
@@ -248,7 +249,7 @@ def people_of(
         horizon or Decimal(HORIZON_MONTHS),
         upkeep or Decimal(0),
         usd or Decimal(0),
-        amount("on-call pay a month", on_call) or Decimal(0),
+        amount("on-call pay a month", on_call, 10**9) or Decimal(0),
     )
 
 
@@ -258,9 +259,9 @@ def power_of(
     """Stated watts, else those that a bench measured; either needs the price of a kilowatt-hour."""
     from toolkit.cost.scenario import Power
 
-    drawn = amount("the power in watts", watts, above_zero=True)
-    tariff = amount("the price of a kilowatt-hour", usd_per_kwh, above_zero=True)
-    factor = amount("the PUE", pue, least=1, most=5)
+    drawn = amount("the power in watts", watts, 10**7, above_zero=True)
+    tariff = amount("the price of a kilowatt-hour", usd_per_kwh, 1000, above_zero=True)
+    factor = amount("the PUE", pue, 5, 1)
     if drawn is None and tariff is None and factor is None:
         return None
     if tariff is None or (drawn is None and measured is None):

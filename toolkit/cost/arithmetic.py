@@ -8,7 +8,7 @@ from decimal import Decimal, DivisionByZero, InvalidOperation, Overflow
 from toolkit.cost.quantities import MULTIPLIER, number
 from toolkit.errors import InputError
 
-TOKEN = re.compile(r"\s*(?:(\d[\d_,]*(?:\.\d+)?|\.\d+)([kmbt]?)(%?)|([-+*/()]))", re.IGNORECASE)
+TOKEN = re.compile(r"\s*(?:(\d[\d_,]*(?:\.\d+)?|\.\d+)([kmbt]?)(%?)|([-+*/()]))", re.IGNORECASE | re.ASCII)
 MAX_LENGTH = 200
 SIGNS = str.maketrans("×÷−", "*/-")
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
-from toolkit.cost.formulas import DAYS_PER_MONTH, MTOK, Hosting, month
+from toolkit.cost.formulas import HOURS_PER_MONTH, MTOK, Hosting, month
 
 SEARCH_TOKENS_PER_DAY = 1_000_000_000
 """How far break-even is searched, tokens per day."""
@@ -51,7 +51,7 @@ def _intervals(hosting: Hosting, saved_usd_per_mtok: Decimal, limit: int) -> lis
     each, capacity = hosting.usd_per_replica_month, hosting.capacity_tokens_per_day
     for n in range(1, math.ceil(limit / capacity) + 1):
         fixed = (n + hosting.spare) * each + hosting.fixed_usd_per_month
-        equal = fixed / saved_usd_per_mtok * MTOK / DAYS_PER_MONTH
+        equal = fixed * 24 * MTOK / (saved_usd_per_mtok * HOURS_PER_MONTH)  # one division: a tie comes out whole
         start = max(math.floor(equal), math.floor((n - 1) * capacity)) + 1
         end = min(math.floor(n * capacity), limit)
         if start > end:

@@ -11,8 +11,8 @@ from toolkit.errors import InputError, UnknownNameError
 from toolkit.types import Currency
 
 NUMBER = r"(\d+(?:[_,]\d{3})*(?:\.\d+)?|\.\d+)"
-VOLUME = re.compile(rf"^{NUMBER}\s*([kmbt]?)(?:\s*(?:tok|tokens))?$", re.IGNORECASE)
-PRICE = re.compile(rf"^\$?\s*{NUMBER}\s*(?:/|\s+per\s+|\s+a\s+)\s*([a-z]+)$", re.IGNORECASE)
+VOLUME = re.compile(rf"^{NUMBER}\s*([kmbt]?)(?:\s*(?:tok|tokens))?$", re.IGNORECASE | re.ASCII)
+PRICE = re.compile(rf"^\$?\s*{NUMBER}\s*(?:/|\s+per\s+|\s+a\s+)\s*([a-z]+)$", re.IGNORECASE | re.ASCII)
 MULTIPLIER = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 HOURS = {
     "h": Decimal(1), "hr": Decimal(1), "hour": Decimal(1),
@@ -20,9 +20,12 @@ HOURS = {
     "mo": HOURS_PER_MONTH, "month": HOURS_PER_MONTH,
     "y": HOURS_PER_MONTH * 12, "yr": HOURS_PER_MONTH * 12, "year": HOURS_PER_MONTH * 12,
 }  # fmt: skip
+MIN_USD_PER_HOUR = Decimal("0.0001")
 MAX_USD_PER_HOUR = Decimal(100)
 """A rented accelerator costs less than this per hour; more is nearly always a monthly price by mistake."""
 MAX_TOKENS_PER_DAY = 10**15
+LEAST_RATE, MOST_RATE = Decimal("1e-9"), Decimal("1e9")
+"""Units of a currency for one dollar: no currency in use lies outside."""
 
 
 def parse_volume(text: str) -> int:
@@ -45,6 +48,8 @@ def parse_usd_per_hour(text: str) -> Decimal:
     usd = number(match[1]) / hours
     if usd <= 0:
         raise InputError(f"a price of {text!r} is not above zero", "Give what the machine really costs.")
+    if usd < MIN_USD_PER_HOUR:
+        raise InputError(f"{text!r} is below ${MIN_USD_PER_HOUR} per hour, below any known rental")
     if usd >= MAX_USD_PER_HOUR:
         raise InputError(
             f"{text!r} is ${usd:,.2f} per hour for one device, above any known rental",
@@ -54,27 +59,27 @@ def parse_usd_per_hour(text: str) -> Decimal:
 
 
 def parse_usd(text: str) -> Decimal:
-    """Dollars from ``1600``, ``$1,600`` or ``25k``; above zero."""
-    match = re.match(rf"^\$?\s*{NUMBER}\s*([km]?)$", text.strip(), re.IGNORECASE)
+    """Dollars from ``1600``, ``$1,600`` or ``25k``; one at least."""
+    match = re.match(rf"^\$?\s*{NUMBER}\s*([km]?)$", text.strip(), re.IGNORECASE | re.ASCII)
     if not match:
         raise InputError(f"{text!r} is not a price in dollars", "Write it like 1600, $1,600 or 25k.")
     usd = number(match[1]) * MULTIPLIER[match[2].lower()]
-    if not 0 < usd < 10**8:
-        raise InputError(f"a price of {text!r} is not above zero and below a hundred million")
+    if not 1 <= usd < 10**8:
+        raise InputError(f"a price of {text!r} is not from one dollar to below a hundred million")
     return usd
 
 
 def parse_currency(text: str, today: date) -> Currency:
     """A second currency from ``INR=93`` (rate as of today) or ``INR=93@2026-06-24``: units for one dollar."""
-    match = re.match(rf"^\s*([A-Za-z]{{3}})\s*=\s*{NUMBER}\s*(?:@\s*(\S+))?\s*$", text)
+    match = re.match(rf"^\s*([A-Za-z]{{3}})\s*=\s*{NUMBER}\s*(?:@\s*(\S+))?\s*$", text, re.ASCII)
     if not match:
         raise InputError(
             f"{text!r} is not a currency with its rate",
             "Write how many of it one dollar buys, like INR=93 or INR=93@2026-06-24.",
         )
     rate = number(match[2])
-    if rate <= 0:
-        raise InputError(f"a rate of {match[2]} for {match[1].upper()} is not above zero")
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise InputError(f"a rate of {match[2]} for {match[1].upper()} is not above zero and below a thousand million")
     try:
         on = date.fromisoformat(match[3]) if match[3] else today
     except ValueError:

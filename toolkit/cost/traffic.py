@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from toolkit.errors import InputError
 
-REQUEST = re.compile(r"^(\d+)\s*/\s*(\d+)(?:\s*[x×*]\s*(\d+(?:\.\d+)?))?$")
+REQUEST = re.compile(r"^(\d+)\s*/\s*(\d+)(?:\s*[x×*]\s*(\d+(?:\.\d+)?))?$", re.ASCII)
 MAX_REQUEST_TOKENS = 10_000_000
 MAX_CLASSES = 50
 
