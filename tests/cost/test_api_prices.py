@@ -1,5 +1,7 @@
 """API list prices: the published bills for 300M tokens, matching by name, and what is refused."""
 
+import subprocess
+import sys
 from datetime import date
 from decimal import Decimal
 
@@ -109,3 +111,16 @@ def test_listing_finds_by_part_of_the_name():
     assert {p.provider for p in found} >= {"together", "groq", "novita"}
     assert all("llama3.370b" in p.model.lower().replace("-", "") for p in found)
     assert list(listed(DAY, "no such model")) == []
+
+
+def test_the_packages_updater_is_not_imported_and_the_package_works_on():
+    code = (
+        "import sys; from datetime import date; from toolkit.cost import api_prices\n"
+        "api_prices.quote('gpt-4o', (api_prices.TYPICAL,), date(2026, 6, 24))\n"
+        "print(sorted({'asyncio', 'httpx2', 'genai_prices.update_prices'} & set(sys.modules)))\n"
+        "import genai_prices\n"
+        "usage = genai_prices.Usage(input_tokens=10**6, output_tokens=0)\n"
+        "print(genai_prices.calc_price(usage, 'gpt-4o', provider_id='openai').total_price)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split("\n")[:2] == ["[]", "2.50"]
