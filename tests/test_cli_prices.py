@@ -156,3 +156,32 @@ def test_every_announced_last_day_is_of_a_model_that_has_a_price():
     records = profiles.api_retirements()
     assert len(records) >= 40
     assert [r.name for r in records.values() if r.name not in known] == []
+
+
+def test_show_gives_one_model_with_all_it_charges_for(selfhost):  # noqa: F811
+    # OpenAI's list: gpt-4o 2.50 in, 1.25 cached, 10 out; half of it as batch.
+    apis = json.loads(selfhost("prices", "show", "gpt-4o", "--json")[1])["apis"]
+    by_terms = {p["terms"]: (p["usd_per_mtok_input"], p["usd_per_mtok_output"]) for p in apis}
+    assert by_terms[None] == (2.5, 10.0)
+    assert by_terms["batch"] == (1.25, 5.0)
+    assert apis[0]["usd_per_mtok_cached"] == 1.25
+    # Google's list: gemini-2.5-pro 1.25 and 10 up to 200,000 tokens of prompt, 2.50 and 15 above.
+    status, out, _ = selfhost("prices", "show", "gemini-2.5-pro")
+    assert status == 0
+    long = next(line for line in out.splitlines() if "above 200,000 input tokens" in line)
+    assert long.split()[-4:] == ["$2.50", "$0.25", "–", "$15.00"]
+    rents = json.loads(selfhost("prices", "show", "A10G", "--json")[1])
+    assert rents["gpus"]
+    assert rents["apis"] == []
+
+
+def test_list_is_the_command_without_a_word(selfhost):  # noqa: F811
+    assert selfhost("prices", "list", "--json")[1] == selfhost("prices", "--json")[1]
+    assert selfhost("prices", "list", "A10G", "--json")[1] == selfhost("prices", "A10G", "--json")[1]
+
+
+@pytest.mark.parametrize(("words", "says"), [(["show"], "nothing was named"), (["show", "gtp-4o"], "did you mean")])
+def test_what_cannot_be_shown(selfhost, words, says):  # noqa: F811
+    status, out, err = selfhost("prices", *words)
+    assert (status, out) == (2, "")
+    assert says in err

@@ -24,9 +24,10 @@ def prices(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME] | diff A B [NAME]",
-            help="A GPU, a provider, or part of a model's name; default: all rents and the short list of APIs. diff "
-            "compares two sources: ours, genai-prices, or a file (TOML, or LiteLLM's price JSON).",
+            metavar="[list] [NAME] | show NAME | diff A B [NAME]",
+            help="A GPU, a provider, or part of a model's name; default: all rents and the short list of APIs. show "
+            "gives one model with all it charges for, batch and cache among it, or one device. diff compares two "
+            "sources: ours, genai-prices, or a file (TOML, or LiteLLM's price JSON).",
         ),
     ] = None,
     as_json: o.Json = False,
@@ -41,8 +42,9 @@ def prices(
     if words and words[0] == "diff":
         _show_diff(words[1:], today, as_json)
         return
+    verb = words.pop(0) if words and words[0] in ("list", "show") else "list"
     name = " ".join(words) if words else None
-    rents, apis = _everything(today) if name is None else _matching(name, today)
+    rents, apis = _one(name, today) if verb == "show" else _matching(name, today) if name else _everything(today)
     if as_json:
         emit(PriceList(gpus=tuple(rents), apis=tuple(apis)))
         return
@@ -51,7 +53,7 @@ def prices(
     if rents and apis:
         print()
     if apis:
-        _draw_apis(apis, name)
+        (_draw_kinds if verb == "show" else _draw_apis)(apis, name)
 
 
 def _show_diff(words: list[str], today: date, as_json: bool) -> None:
@@ -99,6 +101,40 @@ def _matching(name: str, today: date) -> tuple[list[GpuPriceAge], list[ApiPrice]
         known = [*profiles.gpus(), *api_prices.provider_ids(), *api_prices.known_names()]
         raise UnknownNameError("price", name, known, "`selfhost prices` lists the rents and the usual APIs.")
     return [_aged(price, today) for price in rents], apis
+
+
+def _one(name: str | None, today: date) -> tuple[list[GpuPriceAge], list[ApiPrice]]:
+    """One device's rents, else one model with every kind of processing."""
+    from toolkit import profiles
+    from toolkit.cost.sources import every_kind
+    from toolkit.errors import InputError, UnknownNameError
+
+    if name is None:
+        raise InputError("nothing was named to show", "Name a device or a model, like `selfhost prices show gpt-4o`.")
+    try:
+        return [_aged(price, today) for price in profiles.gpu_prices_for(name)], []
+    except UnknownNameError:
+        return [], every_kind(name, today)
+
+
+def _draw_kinds(apis: list[ApiPrice], name: str | None) -> None:
+    """One model: what a million tokens of each kind costs, by kind of processing."""
+    from toolkit.cli.listing import draw_rows
+    from toolkit.report.words import usd
+
+    first = apis[0]
+    rows = [
+        (
+            price.terms or ("standard" if price is first else price.note or ""),
+            usd(price.usd_per_mtok_input),
+            *("–" if p is None else usd(p) for p in (price.usd_per_mtok_cached, price.usd_per_mtok_cache_write)),
+            usd(price.usd_per_mtok_output),
+        )
+        for price in apis
+    ]
+    notes = [f"{first.provider}:{first.model}", _dated(first), first.note, first.source]
+    heads = ("processing", ">$/M in", ">cached", ">written to cache", ">$/M out")
+    draw_rows(heads, rows, "; ".join(note for note in notes if note))
 
 
 def _aged(price: GpuPrice, today: date) -> GpuPriceAge:

@@ -64,6 +64,26 @@ def quote(ref: str, requests: Sequence[Request], on: date, terms: Terms = STANDA
     return _priced(ref, name, provider, model, requests, on, terms, variant)
 
 
+def kinds(ref: str, on: date) -> list[str]:
+    """The kinds of processing of that model which have a price of their own, like ``batch`` and ``flex``.
+
+    Raises as `quote` does.
+    """
+    _, model = _find(ref.strip())
+    return list(_kinds(model, _hours(model, on)[0]))
+
+
+def steps(ref: str, on: date) -> list[int]:
+    """Input tokens of one request above which that model has another price.
+
+    Raises as `quote` does.
+    """
+    _, model = _find(ref.strip())
+    prices: Any = model.get_prices(_hours(model, on)[0], {})
+    tiers = [tier.start for p in (prices.input_mtok, prices.output_mtok) for tier in getattr(p, "tiers", ())]
+    return sorted(set(tiers))
+
+
 def split_variant(ref: str) -> tuple[str, str | None]:
     """``gpt-4o@batch`` → (``gpt-4o``, ``batch``); an ``@`` with a date or a version belongs to the name."""
     name, at, variant = ref.rpartition("@")
@@ -260,19 +280,24 @@ def _context(provider: Provider, model: ModelInfo, wanted: str, at: datetime, le
 
     ``lenient``: asked for all models together, so one that has no such price keeps its standard one.
     """
-    known = {
-        value: {key: value}
-        for variant in model.price_variants or ()
-        if variant.constraint is None or variant.constraint.active(at)
-        for key, value in variant.when.items()
-        if value != ORDINARY
-    }
+    known = _kinds(model, at)
     if wanted in known:
         return known[wanted]
     if lenient or wanted == ORDINARY:
         return {}
     has = f"It has {', '.join(known)}." if known else "It has only its standard price."
     raise UnknownNameError(f"kind of processing of {provider.id}:{model.id} on {at:%Y-%m-%d},", wanted, known, has)
+
+
+def _kinds(model: ModelInfo, at: datetime) -> dict[str, dict[str, str]]:
+    """Every kind of processing that has a price of its own, and the package's price context of it."""
+    return {
+        value: {key: value}
+        for variant in model.price_variants or ()
+        if variant.constraint is None or variant.constraint.active(at)
+        for key, value in variant.when.items()
+        if value != ORDINARY
+    }
 
 
 def _hours(model: ModelInfo, on: date) -> list[datetime]:

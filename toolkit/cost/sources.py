@@ -50,8 +50,7 @@ def quote(
     """
     bare, variant = api_prices.split_variant(name.strip())
     known = {**profiles.api_models(), **(book or {})}
-    short = {fold(s): model for model in known.values() for s in (model.name, *model.aliases)}
-    found = short.get(fold(bare))
+    found = _short(known).get(fold(bare))
     if found is not None:
         own = found if book and found.name in book else None
         return _dated(_of_record(found, name.strip(), variant, requests, on, terms), own)
@@ -61,6 +60,32 @@ def quote(
         if variant is not None and error.name == variant:
             raise
         raise UnknownNameError(error.what, bare, [*known, *api_prices.known_names()], error.advice) from None
+
+
+def every_kind(name: str, on: date) -> list[ApiPrice]:
+    """The standard price of one API for a typical request, then for long ones and for other kinds of processing.
+
+    Raises as `quote` does.
+    """
+    bare, _ = api_prices.split_variant(name.strip())
+    standard = quote(bare, (TYPICAL,), on).price
+    record = _short(profiles.api_models()).get(fold(bare))
+    if record is not None and record.usd_per_mtok_input is not None:
+        batch = [api_prices.BATCH] if record.usd_per_mtok_input_batch is not None else []
+        return [standard, *(quote(f"{bare}@{kind}", (TYPICAL,), on).price for kind in batch)]
+    ref = f"{standard.provider}:{standard.model}"
+    long = [
+        quote(bare, (Request(step + 1),), on).price.model_copy(
+            update={"note": f"a request above {step:,} input tokens"}
+        )
+        for step in api_prices.steps(ref, on)
+    ]
+    return [standard, *long, *(quote(f"{bare}@{kind}", (TYPICAL,), on).price for kind in api_prices.kinds(ref, on))]
+
+
+def _short(known: Mapping[str, ApiModel]) -> dict[str, ApiModel]:
+    """Records by every short name, whatever the spelling."""
+    return {fold(s): model for model in known.values() for s in (model.name, *model.aliases)}
 
 
 def priced_models(on: date) -> list[ApiPrice]:
