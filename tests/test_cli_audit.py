@@ -98,6 +98,14 @@ def test_flags_make_every_claim_they_state(audit):
         (("--hardware", "A10G:2", "--usd-per-hour", 0.5), 1, "$0.500 per hour is below"),
         (("--hardware", "A10G", "--usd-per-hour", 50), 0, "holds"),
         (("--api", "gpt-4o", "--usd-per-month", 450, "--tokens-per-day", "10M"), 1, "$760.42"),  # 304.1667 × 2.50
+        (("--usd-per-month", 180, "--tokens-per-day", "10M"), 0, "$0.5918 per million"),  # 180 / 304.1667
+        (("--model", "llama-3-70b", "--hardware", "A100-SXM-80GB"), 0, "It depends on the weight format"),
+        (
+            ("--api", "gemini-1.5-flash-8b", "--usd-per-month", 9, "--tokens-per-day", "9M"),
+            1,
+            "(google:gemini-1.5-flash)",
+        ),
+        (("--api", "gpt-4o", "--usd-per-month", 1, "--tokens-per-day", "300M/month"), 1, "at 300M tokens a month"),
     ],
 )
 def test_one_claim_by_flags(audit, flags, status, text):

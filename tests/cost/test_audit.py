@@ -115,8 +115,18 @@ def test_the_market_is_the_claims_own_or_dated():
     found = market_of(claim, 1, prices)
     assert (found.low, found.high) == (Decimal("0.5"), Decimal("0.7"))
     assert "2026-06-24" in found.how
-    with pytest.raises(InputError, match="no dated rental price"):
-        market_of(claim, 1, [])
+    assert market_of(claim, 1, []) is None
+
+
+def test_money_without_a_market_says_what_it_implies():
+    claim = read_claim({"claim": "c", "kind": "rental", "usd_per_month": 180, "tokens_per_day": "10M"})
+    found = judge(claim, Figures(rents={claim: None}))
+    assert found.verdict == "depends"
+    # 180 / 730 = 0.2466 an hour; 10M × 30.4167 = 304.17M a month: 180 / 304.17 = 0.5918; 10M / 86,400 = 115.7 a second
+    assert found.implied["usd_per_hour_around_the_clock"] == pytest.approx(0.2466)
+    assert found.implied["usd_per_mtok"] == pytest.approx(0.5918)
+    assert found.implied["mean_tok_s"] == pytest.approx(115.7)
+    assert "does not say what is rented" in found.because
 
 
 def test_break_even_against_the_authors_own_bars():
@@ -173,6 +183,11 @@ def test_memory_claims_follow_the_memory_model():
         return judge(claim, Figures(memory={claim: need})).verdict
 
     assert with_need(True, "sure") == "holds"
+    small = MemoryNeed(40 * 2**30, 79 * 2**30, "sure", True, "weights 39")
+    large = MemoryNeed(134 * 2**30, 79 * 2**30, "no", False, "weights 131", small)
+    found = judge(claim, Figures(memory={claim: large}))
+    assert found.verdict == "depends"  # the claim leaves the format open, and one format makes it true
+    assert "134.0 GiB, and there are 79.0 GiB; in Q4_K_M, 40.0 GiB" in found.because
     assert with_need(True, "close") == "depends"
     assert with_need(False, "no") == "cannot_hold"
 

@@ -103,7 +103,7 @@ def _tables(said: dict[str, Any]) -> list[dict[str, Any]]:
     if idle:
         raise InputError(
             f"nothing follows from {', '.join(idle).replace('_', ' ')} without more",
-            "A model needs a device; a device needs its money; an API needs a volume and dollars per month.",
+            "A model needs a device; money needs a device or a volume; an API needs a volume and dollars per month.",
         )
     return [table for _, table in found if table]
 
@@ -124,11 +124,12 @@ def _memory_table(said: dict[str, Any]) -> Table:
 
 def _rental_table(said: dict[str, Any]) -> Table:
     money: dict[str, float] = {key: said[key] for key in ("usd_per_month", "usd_per_hour") if key in said}
-    if "hardware" not in said or not money:
+    if not money or ("hardware" not in said and ("api" in said or "tokens_per_day" not in said)):
         return set(), {}
     fields = {key: said[key] for key in ("hardware", *money, "tokens_per_day") if key in said}
-    volume = f" at {said['tokens_per_day']} tokens a day" if "tokens_per_day" in said else ""
-    return set(fields), {"kind": "rental", "claim": f"{said['hardware']} costs {_money(money)}{volume}", **fields}
+    volume = f" at {_volume(said)}" if "tokens_per_day" in said else ""
+    what = said.get("hardware", "self-hosting")
+    return set(fields), {"kind": "rental", "claim": f"{what} costs {_money(money)}{volume}", **fields}
 
 
 def _api_table(said: dict[str, Any]) -> Table:
@@ -136,14 +137,20 @@ def _api_table(said: dict[str, Any]) -> Table:
     keys = {"api", "tokens_per_day", "usd_per_month"}
     if not keys <= said.keys():
         return set(), {}
-    name, volume, usd = said["api"], said["tokens_per_day"], said["usd_per_month"]
+    name, volume, usd = said["api"], _volume(said), said["usd_per_month"]
     if "hardware" in said:
-        claim = f"at ${usd:,.2f} a month {said['hardware']} is cheaper than {name} at {volume} tokens a day"
+        claim = f"at ${usd:,.2f} a month {said['hardware']} is cheaper than {name} at {volume}"
         fields = {"kind": "break_even", "self_host_usd_per_month": usd, "apis": [name]}
     else:
-        claim = f"{name} costs ${usd:,.2f} a month at {volume} tokens a day"
+        claim = f"{name} costs ${usd:,.2f} a month at {volume}"
         fields = {"kind": "api_cost", "usd_per_month": usd, "apis": [name]}
-    return keys, {"claim": claim, "tokens_per_day": volume, **fields}
+    return keys, {"claim": claim, "tokens_per_day": said["tokens_per_day"], **fields}
+
+
+def _volume(said: dict[str, Any]) -> str:
+    """The stated volume in words: it may be by the month."""
+    amount, _, period = str(said["tokens_per_day"]).partition("/")
+    return f"{amount} tokens a {period.strip() or 'day'}"
 
 
 def _money(money: dict[str, float]) -> str:
@@ -176,17 +183,35 @@ def _figures(found: Sequence[Claim], on: date) -> Figures:
     )
 
 
-def _market(claim: Rental) -> Market:
+def _market(claim: Rental) -> Market | None:
     from toolkit import profiles
     from toolkit.cli.devices import split
     from toolkit.cost.rental_audit import market_of
 
+    if claim.hardware is None:
+        return None
     device, count = split(claim.hardware)
     record = profiles.gpu(device)
     return market_of(claim, count, () if claim.market_usd_per_hour else profiles.gpu_prices_for(record.name))
 
 
 def _need(claim: Memory) -> MemoryNeed:
+    """The memory the claim's model takes; where it names no weight format and does not fit, in a smaller one too."""
+    from dataclasses import replace
+
+    from toolkit.cost.audit import SMALLER_QUANT
+    from toolkit.errors import SelfhostError
+
+    need = _planned(claim)
+    if need.fits or claim.quant is not None:
+        return need
+    try:
+        return replace(need, smaller=_planned(claim.model_copy(update={"quant": SMALLER_QUANT})))
+    except SelfhostError:
+        return need  # its weights come in one format only
+
+
+def _planned(claim: Memory) -> MemoryNeed:
     from toolkit.cli.pipeline import memory_plan_for
     from toolkit.cost.audit import MemoryNeed
 

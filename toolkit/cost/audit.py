@@ -40,6 +40,8 @@ BATCH = Decimal("0.5")
 GB_PER_BILLION = {4: (4.25 / 8, 4.8944 / 8), 8: (1.0, 8.5008 / 8), 16: (2.0, 2.0)}
 """Bytes per weight by bits: MXFP4 (17 bytes for 32 weights, ggml-common.h) to Q4_K_M, FP8 to Q8_0 (bits/weight of
 Llama-3.1-8B files, llama.cpp tools/quantize/README.md @311c2c9), FP16."""
+SMALLER_QUANT = "Q4_K_M"
+"""The weight format in which a claim without one is tried again: the usual one of 4 bits."""
 ALPHA, POWER = 0.05, 0.8
 """Two-sided error of the first kind, and the chance to see a difference that is there: the usual choice."""
 
@@ -53,6 +55,8 @@ class MemoryNeed:
     certainty: str
     fits: bool
     how: str
+    smaller: MemoryNeed | None = None
+    """In a smaller weight format, where the claim names none and the model's own does not fit."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Figures:
     """What was looked up for the claims: quotes by API name, rents and memory by claim."""
 
     quotes: Mapping[str, Quote] = field(default_factory=dict)
-    rents: Mapping[Rental, Market] = field(default_factory=dict)
+    rents: Mapping[Rental, Market | None] = field(default_factory=dict)
     memory: Mapping[Memory, MemoryNeed] = field(default_factory=dict)
 
 
@@ -163,8 +167,11 @@ def _one_api(claim: ApiCost, quote: Quote) -> AuditedClaim:
         quote.usd_per_mtok(Decimal(0)) * mtok,
         quote.usd_per_mtok(TYPICAL_INPUT_SHARE) * mtok,
     )
+    matched = f"{price.provider}:{price.model}"
+    of = "" if price.name in (matched, price.model) else f" ({matched})"
     step = (
-        f"{price.name}: {_plain(mtok)}M tokens × ${_plain(price.usd_per_mtok_input)} (all input) = ${bill.into:,.2f}; "
+        f"{price.name}{of}: {_plain(mtok)}M tokens × ${_plain(price.usd_per_mtok_input)} (all input) "
+        f"= ${bill.into:,.2f}; "
         f"× ${_plain(price.usd_per_mtok_output)} (all output) = ${bill.out:,.2f}; "
         f"3:1 = ${bill.typical:,.2f} ({price.price_date})"
     )
@@ -172,6 +179,8 @@ def _one_api(claim: ApiCost, quote: Quote) -> AuditedClaim:
     key = f"{price.name} " if several else ""
     verdict, because = _mix(claim, bill)
     implied: Implied = {
+        f"{key}matched_model": matched,
+        f"{key}usd_per_mtok": float(round(claim.usd_per_month / mtok, 4)),
         f"{key}least_usd_per_month": float(bill.least),
         f"{key}usd_per_month_3_to_1": float(bill.typical),
         f"{key}most_usd_per_month": float(bill.most),
@@ -214,6 +223,8 @@ def _batch(said: Decimal, bill: _Bill) -> str:
 
 
 def _memory(claim: Memory, need: MemoryNeed) -> AuditedClaim:
+    if need.smaller is not None and need.smaller.fits:
+        return _memory_by_quant(claim, need, need.smaller)
     total, usable = need.total_bytes / 2**30, need.usable_bytes / 2**30
     verdict: ClaimVerdict = "cannot_hold" if not need.fits else "depends" if need.certainty == "close" else "holds"
     words = {
@@ -227,6 +238,24 @@ def _memory(claim: Memory, need: MemoryNeed) -> AuditedClaim:
         implied={"total_gib": round(total, 2), "usable_gib": round(usable, 2), "certainty": need.certainty},
         because=words[verdict],
         arithmetic=(need.how,),
+    )
+
+
+def _memory_by_quant(claim: Memory, need: MemoryNeed, smaller: MemoryNeed) -> AuditedClaim:
+    """A claim that leaves the weight format open, and holds in a smaller one."""
+    total, usable, less = (n / 2**30 for n in (need.total_bytes, need.usable_bytes, smaller.total_bytes))
+    return AuditedClaim(
+        claim=claim.claim,
+        verdict="depends",
+        implied={
+            "total_gib": round(total, 2),
+            "usable_gib": round(usable, 2),
+            "certainty": need.certainty,
+            f"total_gib_in_{SMALLER_QUANT}": round(less, 2),
+        },
+        because=f"It depends on the weight format: in the model's own it takes {total:.1f} GiB, and there are "
+        f"{usable:.1f} GiB; in {SMALLER_QUANT}, {less:.1f} GiB.",
+        arithmetic=(need.how, smaller.how),
     )
 
 

@@ -99,7 +99,8 @@ class Rental(_WithVolume):
     """
 
     kind: Literal["rental"]
-    hardware: str
+    hardware: str | None = None
+    """None: the claim does not say, so no market price can speak against it."""
     usd_per_month: Usd | None = None
     usd_per_hour: Usd | None = None
     """For all devices together, as ``usd_per_month`` is."""

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from toolkit.cost.claims import Rental
 from toolkit.cost.formulas import HOURS_PER_MONTH, SECONDS_PER_HOUR
-from toolkit.errors import InputError
 from toolkit.types import AuditedClaim, ClaimVerdict, GpuPrice
 
 
@@ -22,14 +21,12 @@ class Market:
     how: str
 
 
-def market_of(claim: Rental, devices: int, prices: Sequence[GpuPrice]) -> Market:
-    """The claim's own price range, else the dated rents; InputError when neither is there."""
+def market_of(claim: Rental, devices: int, prices: Sequence[GpuPrice]) -> Market | None:
+    """The claim's own price range, else the dated rents; None when neither is there."""
     if claim.market_usd_per_hour is not None:
         return Market(*claim.market_usd_per_hour, devices, claim.market_source or "the range given with the claim")
     if not prices:
-        raise InputError(
-            f"no dated rental price is known for {claim.hardware}", "Give the range of prices with the claim."
-        )
+        return None
     low, high = min(p.usd_per_hour for p in prices), max(p.usd_per_hour for p in prices)
     read = max(p.checked for p in prices)
     return Market(low, high, devices, f"{len(prices)} dated rents, spot and on demand, read {read}")
@@ -42,8 +39,8 @@ class _Case:
     claim: Rental
     hours: Decimal
     rate: Decimal
-    low: Decimal
-    high: Decimal
+    low: Decimal = Decimal(0)
+    high: Decimal = Decimal(0)
     implied: dict[str, float | int | str | bool | tuple[float, ...] | None] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
 
@@ -57,14 +54,22 @@ class _Case:
         )
 
 
-def judge_rental(claim: Rental, market: Market) -> AuditedClaim:
-    """Holds when the stated money pays for all the hours at any price of the market."""
+def judge_rental(claim: Rental, market: Market | None) -> AuditedClaim:
+    """Holds when the stated money pays for all the hours at any price of the market; without one it depends on it."""
     hours = claim.hours_per_month or HOURS_PER_MONTH
     rate = claim.usd_per_month / hours if claim.usd_per_month is not None else claim.usd_per_hour or Decimal(0)
-    case = _Case(claim, hours, rate, market.low * market.devices, market.high * market.devices)
-    _spell_out(case, market)
+    devices = market.devices if market else 1
+    case = _Case(claim, hours, rate, *((market.low * devices, market.high * devices) if market else ()))
+    _spell_out(case)
+    if market:
+        _add_market(case, market)
     if _two_prices(claim):
         return _only_for_hours(case, claim.usd_per_hour or rate, claim.usd_per_hour or rate)
+    if market is None:
+        of = (
+            f"no dated rent of {claim.hardware} is known" if claim.hardware else "the claim does not say what is rented"
+        )
+        return case.verdict("depends", f"It depends on what such a machine rents for: {of}. {_told(case)}.")
     if rate >= case.high:
         return case.verdict("holds", f"${rate:,.3f} per hour is not below what it rents for, {_usd(case)} per hour.")
     if rate >= case.low:
@@ -77,19 +82,37 @@ def judge_rental(claim: Rental, market: Market) -> AuditedClaim:
     return _only_for_hours(case, case.low, case.high)
 
 
-def _spell_out(case: _Case, market: Market) -> None:
+def _spell_out(case: _Case) -> None:
+    """What follows from the claim alone: dollars per hour, per month and per million tokens, tokens per second."""
     claim, hours = case.claim, case.hours
     around = hours == HOURS_PER_MONTH
+    month = claim.usd_per_month if claim.usd_per_month is not None else case.rate * hours
     case.implied["usd_per_hour_around_the_clock" if around else "usd_per_hour"] = float(round(case.rate, 4))
-    case.implied["market_usd_per_hour"] = (float(case.low), float(case.high))
-    case.implied["market_usd_per_month"] = (float(case.low * hours), float(case.high * hours))
+    case.implied["usd_per_month"] = float(round(month, 2))
     if claim.usd_per_month is not None:
-        case.steps.append(f"${claim.usd_per_month:,.2f} ÷ {hours:,.0f} h = ${case.rate:,.3f} per hour")
-    cost = _span(case.low * hours, case.high * hours)
-    case.steps.append(f"market {_usd(case)} per hour × {hours:,.0f} h = ${cost} a month ({market.how})")
+        case.steps.append(f"${month:,.2f} ÷ {hours:,.0f} h = ${case.rate:,.3f} per hour")
     if claim.mtok is not None:
-        case.implied["usd_per_mtok"] = float(round(case.rate * hours / claim.mtok, 4))
-        case.implied["mean_tok_s"] = float(round(claim.mtok * 10**6 / (HOURS_PER_MONTH * SECONDS_PER_HOUR), 1))
+        usd = month / claim.mtok
+        mean = claim.mtok * 10**6 / (HOURS_PER_MONTH * SECONDS_PER_HOUR)
+        case.implied["usd_per_mtok"] = float(round(usd, 4))
+        case.implied["mean_tok_s"] = float(round(mean, 1))
+        case.steps.append(
+            f"${month:,.2f} ÷ {claim.mtok:,.4g}M tokens = ${usd:,.4g} per million; {mean:,.4g} tokens/s on average"
+        )
+
+
+def _add_market(case: _Case, market: Market) -> None:
+    case.implied["market_usd_per_hour"] = (float(case.low), float(case.high))
+    case.implied["market_usd_per_month"] = (float(case.low * case.hours), float(case.high * case.hours))
+    cost = _span(case.low * case.hours, case.high * case.hours)
+    case.steps.append(f"market {_usd(case)} per hour × {case.hours:,.0f} h = ${cost} a month ({market.how})")
+
+
+def _told(case: _Case) -> str:
+    """The claim's own figures in a sentence."""
+    told = f"It implies ${case.rate:,.3f} per hour"
+    per_million = case.implied.get("usd_per_mtok")
+    return told if per_million is None else f"{told} and ${per_million:,.4g} per million tokens"
 
 
 def _two_prices(claim: Rental) -> bool:
