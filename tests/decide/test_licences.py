@@ -1,5 +1,8 @@
 """Licence records: every clause the design states, by model and version."""
 
+import re
+from datetime import date
+
 import pytest
 
 from toolkit import profiles
@@ -71,7 +74,13 @@ def test_each_says_how_it_was_checked():
     assert all(r.checked_how for r in records)
     read = {r.name for r in records if r.checked_how == "text"}
     assert {"llama-3", "llama-3.1", "llama-3.2", "llama-3.3", "llama-4"} <= read
-    assert all("LICENSE" in r.source for r in records if r.checked_how == "text")
+    assert {"llama-2", "gemma-3", "qwen2.5-3b", "qwen2-72b", "deepseek-v2"} <= read
+    assert all(
+        re.search(r"github.com/[^/]+/[^/]+/blob/.*licen[sc]e", r.source, re.I) for r in records if r.name in read
+    )
+    stated = [r for r in records if r.checked_how == "maker"]
+    assert len(read) + len(stated) >= 25
+    assert all(r.checked >= date(2026, 11, 30) for r in stated)
 
 
 def test_clauses_as_the_licence_texts_have_them():
@@ -83,5 +92,9 @@ def test_clauses_as_the_licence_texts_have_them():
     assert by["llama-3"].attribution.startswith("Built with Meta Llama 3")
     assert by["llama-3"].name_prefix == "Llama 3"
     assert by["llama-3.1"].attribution.startswith("Built with Llama")
+    # DeepSeek 1.0: a model trained on synthetic data of it is a derivative, section 1; restrictions go on, section 4.a
+    assert by["deepseek-v2"].output_training == "same_terms"
+    # Qwen research licence of 2024-09-19, sections 2.a and 4.b
+    assert (by["qwen2.5-3b"].commercial, by["qwen2.5-3b"].output_training) == ("no", "with_attribution")
     # Tongyi Qianwen, sections 4 and 5.b: 100 million, and no output may improve another language model
     assert (by["qwen2-72b"].mau_limit, by["qwen2-72b"].output_training) == (100_000_000, "not_allowed")

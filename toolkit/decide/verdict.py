@@ -16,6 +16,7 @@ REVIEW_MONTHS = 6
 """Prices and models move within half a year."""
 CHECKED = {
     "text": "its text read",
+    "maker": "as its maker's page states it,",
     "quoted": "quoted from another page, its text not read",
     "notes": "from this project's notes, its text not read",
     "recalled": "from memory, its text not read",

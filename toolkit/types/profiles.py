@@ -137,9 +137,10 @@ class Licence(Sourced):
     region_exclusion: tuple[str, ...] = ()
     """Where those domiciled get no rights."""
     note: str | None = None
-    checked_how: Literal["text", "quoted", "notes", "recalled"] | None = None
-    """What was done on the day of ``checked``: the licence's own text was read in a public copy; a page that quotes
-    the clause was; the clause stood in this project's notes; or it was written from memory. Only the first is proof."""
+    checked_how: Literal["text", "maker", "quoted", "notes", "recalled"] | None = None
+    """What was done on the day of ``checked``: the licence's own text was read in a public copy; the maker's own page
+    that names a usual licence (Apache-2.0, MIT) was; a page of others that quotes the clause was; the clause stood in
+    this project's notes; or it was written from memory. Only the first two are proof."""
 
 
 class PackagedFile(Frozen):
