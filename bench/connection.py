@@ -26,16 +26,19 @@ from bench.wire import BrokenReplyError, Reply
 
 _Socket = monkey.get_original("socket", "socket")
 READ_BYTES = 16 * 1024
+AFTER_DONE_S = 1.0
+"""How long the end of the body is waited for once the answer is done; the answer is whole without it."""
 _S = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds allowed: to connect, between two reads once tokens came, and for a whole request."""
+    """Seconds allowed: to connect, between two reads once tokens came, for a request, while none had a token."""
 
     connect_s: float = 10.0
     stall_s: float = 60.0
     request_s: float = 300.0
+    silence_s: float = 300.0
     reply_bytes: int = 64 << 20
 
 
@@ -118,6 +121,7 @@ class Connection:
         self._used = False
         self._drained = True
         self._expired: str | None = None
+        self._reply: Reply | None = None
         self._end_ns = 0
         self.sent_ns = 0
         self.first_byte_ns: int | None = None
@@ -158,6 +162,7 @@ class Connection:
         A kept-alive connection that the peer had closed is opened again, once; the start stays the first one.
         """
         self._begin()
+        self._reply = reply
         try:
             self.connect()
             if self._expired is not None:
@@ -184,9 +189,14 @@ class Connection:
                 with suppress(OSError):
                     self._sock.shutdown(patched.SHUT_RDWR)
 
-    def overdue(self, now: int, *, speaking: bool) -> str | None:
-        """Which time limit of the running request has passed; silence counts once it is ``speaking`` tokens."""
-        if now > self._end_ns:
+    def overdue(self, now: int, *, speaking: bool, mute: bool = False) -> str | None:
+        """Which time limit of the running request has passed.
+
+        A stall counts once it is ``speaking`` tokens; less is waited for while all are ``mute``.
+        """
+        if self._reply is not None and self._reply.done:
+            return "done" if now > self.last_ns + AFTER_DONE_S * _S else None
+        if now > self._end_ns or (mute and now > self.sent_ns + self._target.limits.silence_s * _S):
             if self.first_byte_ns is None:
                 return "timeout_first_byte"
             return "timeout_total" if speaking else "timeout_first_token"
@@ -209,16 +219,22 @@ class Connection:
             self._receive(reply)
         except BrokenReplyError as error:
             if self._expired is not None:
-                raise BrokenReplyError(self._expired, error.detail) from error
+                raise BrokenReplyError(self._expired, error.detail or self._waited()) from error
             if self._target.proxy is not None and error.name == "http_407":  # only a proxy asks for this
                 raise BrokenReplyError("proxy_407", error.detail) from error
             raise
         except OSError as error:
+            if reply.done:
+                reply.eof()
+                return
             if self._expired is not None:
-                raise BrokenReplyError(self._expired) from error
+                raise BrokenReplyError(self._expired, self._waited()) from error
             if self._used and self.first_byte_ns is None:
                 raise _StaleError from error
             raise BrokenReplyError(_lost(error), str(error)[:200]) from error
+
+    def _waited(self) -> str:
+        return f"given up after {(perf_counter_ns() - self.sent_ns) / _S:.1f} s"
 
     def _send(self, payload: bytes) -> None:
         if self._tls:
@@ -236,6 +252,9 @@ class Connection:
         while not reply.complete:
             data, stamp = read()
             if not data:
+                if reply.done:
+                    reply.eof()
+                    return
                 if self._expired is not None:  # a body without length would take this for its end
                     raise BrokenReplyError(self._expired)
                 if self._used and self.first_byte_ns is None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+DONE = b"[DONE]"
+"""The data of the last event. Who has it has the whole answer, whether or not the body is ended as HTTP wants it."""
 MAX_HEAD = 64 * 1024
 MAX_EVENT = 256 * 1024
 MAX_LINES = 10_000
@@ -16,6 +18,7 @@ MAX_TEXT = 16 * 1024
 """Bytes kept of a body that is no event stream, for the error's own words."""
 MAX_BODY = 1 << 20
 """Bytes of a reply that is one document and wanted whole: an embedding of 8,192 numbers has 180 kB."""
+_EVENT_STARTS = (b"data:", b"event:", b"id:", b": ", b":\n")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 OnEvent = Callable[[bytes, bytes, int], None]
@@ -48,7 +51,9 @@ class Reply:
         "_tail",
         "_text",
         "_trailer",
+        "_untyped",
         "complete",
+        "done",
         "headers",
         "keep_alive",
         "size",
@@ -66,6 +71,7 @@ class Reply:
         self._left = 0
         self._after_chunk = False
         self._trailer = False
+        self._untyped = False
         self._tail = b""
         self._name = b"message"
         self._data: list[bytes] = []
@@ -76,6 +82,7 @@ class Reply:
         self.keep_alive = False
         self.stream = False
         self.complete = False
+        self.done = False
         self.size = 0
 
     def feed(self, data: bytes, stamp: int) -> None:
@@ -86,8 +93,11 @@ class Reply:
         self._decode(self, data, stamp)
 
     def eof(self) -> None:
-        """The peer closed: the end of a body without length, an error anywhere else."""
+        """The peer closed: the end of a body without length or of an answer that is done; else an error."""
         if self.complete:
+            return
+        if self.done:
+            self.keep_alive, self.complete = False, True
             return
         if self._decode is not Reply._until_close:
             raise BrokenReplyError("closed_early", f"closed after {self.size} bytes")
@@ -141,6 +151,7 @@ class Reply:
             raise BrokenReplyError("redirect", f"{self.status} to {where or 'nowhere'}")
         kind = headers.get(b"content-type", b"").lower()
         self.stream = self.status == 200 and kind.startswith(b"text/event-stream")
+        self._untyped = self.status == 200 and not kind
         connection = headers.get(b"connection", b"").lower()
         self.keep_alive = b"close" not in connection and (version == b"HTTP/1.1" or b"keep-alive" in connection)
         length = headers.get(b"content-length")
@@ -171,6 +182,8 @@ class Reply:
 
     def _until_close(self, data: bytes, stamp: int) -> None:
         self._take(data, stamp)
+        if self.done:
+            self._finish(stamp)
 
     def _chunked(self, data: bytes, stamp: int) -> None:
         buffer = self._buffer + data if self._buffer else data
@@ -213,6 +226,9 @@ class Reply:
             self._trailer = self._left == 0
 
     def _take(self, body: bytes, stamp: int) -> None:
+        if self._untyped:  # a server that forgot to say what it sends
+            self._untyped = False
+            self.stream = any(start.startswith(body[: len(start)]) for start in _EVENT_STARTS)
         if self.stream:
             self._events(body, stamp)
             return
@@ -250,6 +266,7 @@ class Reply:
             name = self._name
             self._data = []
             self._name = b"message"
+            self.done = self.done or data == DONE
             self._on_event(name, data, stamp)
         else:
             self._name = b"message"

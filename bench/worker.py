@@ -336,9 +336,10 @@ class Worker:
     def _watch(self) -> None:
         while True:
             gevent.sleep(WATCH_S)
-            now = perf_counter_ns()
+            now, record = perf_counter_ns(), self.record
+            mute = not (record.tokens or record.completed or any(state.answer.tokens for state in self._active))
             for state in list(self._active):
-                name = state.connection.overdue(now, speaking=bool(state.answer.tokens))
+                name = state.connection.overdue(now, speaking=bool(state.answer.tokens), mute=mute)
                 if name is not None:
                     state.connection.expire(name)
 

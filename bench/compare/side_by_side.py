@@ -1,9 +1,13 @@
 """Other load generators beside ours, against a mock server that logs when it really wrote each token.
 
-``python -m bench.compare.side_by_side [--streams 64] [--tools selfhost,aiperf,…] [--venvs DIR] [--tokenizer DIR]``
-makes an environment of its own for each tool (pip, bounded in time), runs them one after another on the same load,
-and prints one Markdown table: each tool's figure minus the mock's own log of that very run. A tool that cannot be
-fetched or run is named with the reason. Nothing of it is a dependency of this project.
+``python -m bench.compare.side_by_side [--streams 64] [--tools selfhost,aiperf,…] [--venvs DIR] [--tokenizer DIR]
+[--python PATH]`` makes an environment of its own for each tool (pip, bounded in time), runs them one after another on
+the same load, and prints one Markdown table: each tool's figure minus the mock's own log of that very run. A tool that
+cannot be fetched or run is named with the reason. Nothing of it is a dependency of this project.
+
+A tool that needs a newer Python than this one gets ``--python``, else the first ``python3.N`` on the PATH that will do.
+guidellm brings PyTorch: its CPU build is enough, ``PIP_EXTRA_INDEX_URL`` names an index that has it. Tools that count
+tokens themselves get the tokenizer of ``--tokenizer``, else a small one trained on `bench/prompts` then and there.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,8 +32,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MOCK = ROOT / "tests" / "fakes" / "mock_llm.py"
-INSTALL_S = 600.0
+INSTALL_S = 1200.0
 RUN_S = 300.0
+NEWEST_PYTHON = 15
+"""The last minor version of Python 3 that is looked for."""
 TTFT_S, ITL_S, TOKENS, INPUT = 0.2, 0.02, 64, 100
 """What the mock is told to do; the truth is what its log says it did."""
 
@@ -63,10 +70,12 @@ class Tool:
     """A load generator: what pip installs, its command line, and how to read what it says."""
 
     name: str
-    package: str | None
+    packages: tuple[str, ...]
     command: Callable[[Path, Load], list[str]]
     read: Callable[[Load], Told]
     least_python: tuple[int, int] = (3, 10)
+    counts: bool = False
+    """Whether it cannot do without a tokenizer."""
 
 
 def selfhost(_venv: Path, load: Load) -> list[str]:
@@ -117,11 +126,13 @@ def read_vllm(load: Load) -> Told:
 
 
 def guidellm(venv: Path, load: Load) -> list[str]:
-    """GuideLLM."""
-    data = json.dumps({"prompt_tokens": INPUT, "output_tokens": TOKENS})
-    words = ["benchmark", "--target", load.url, "--model", "mock", "--profile", "concurrent", "--data", data]
-    words += ["--rate", str(load.streams), "--max-requests", str(load.requests), "--processor", str(load.tokenizer)]
-    return [str(venv / "bin" / "guidellm"), *words, "--output-path", str(load.out / "guidellm.json")]
+    """GuideLLM; its check of `/health` is left out, which the mock does not have."""
+    words = ["run", "--backend", f"kind=openai_http,target={load.url},model=mock,validate_backend=false"]
+    words += ["--profile", f"kind=concurrent,streams={load.streams}"]
+    words += ["--constraint", f"kind=max_requests,count={load.requests}"]
+    words += ["--tokenizer", f"kind=huggingface_auto,model={load.tokenizer}"]
+    words += ["--data", f"kind=synthetic_text,prompt_tokens={INPUT},output_tokens={TOKENS}", "--disable-console"]
+    return [str(venv / "bin" / "guidellm"), *words, "--output", f"kind=json,path={load.out / 'guidellm.json'}"]
 
 
 def read_guidellm(load: Load) -> Told:
@@ -133,9 +144,9 @@ def read_guidellm(load: Load) -> Told:
 
 
 def inference_perf(venv: Path, load: Load) -> list[str]:
-    """inference-perf, which reads a YAML file (JSON is YAML)."""
+    """inference-perf: a YAML file (JSON is YAML); its random prompts go to the completions endpoint alone."""
     config = {
-        "api": {"type": "chat", "streaming": True},
+        "api": {"type": "completion", "streaming": True},
         "server": {"type": "vllm", "model_name": "mock", "base_url": load.url, "ignore_eos": True},
         "tokenizer": {"pretrained_model_name_or_path": load.tokenizer},
         "data": {
@@ -165,23 +176,21 @@ def read_inference_perf(load: Load) -> Told:
 
 
 TOOLS = (
-    Tool("selfhost", None, selfhost, read_selfhost),
-    Tool("aiperf", "aiperf==0.13.0", aiperf, read_aiperf),
-    Tool("vllm", "vllm", vllm, read_vllm),
-    Tool("guidellm", "guidellm==0.8.1", guidellm, read_guidellm),
-    Tool("inference-perf", "inference-perf==0.7.0", inference_perf, read_inference_perf, (3, 12)),
+    Tool("selfhost", (), selfhost, read_selfhost),
+    Tool("aiperf", ("aiperf==0.13.0",), aiperf, read_aiperf),
+    Tool("vllm", ("vllm",), vllm, read_vllm, counts=True),
+    Tool("guidellm", ("guidellm==0.8.1", "torch==2.13.0"), guidellm, read_guidellm, counts=True),
+    Tool("inference-perf", ("inference-perf==0.7.0",), inference_perf, read_inference_perf, (3, 12), True),
 )
 
 
-def ready(tool: Tool, venvs: Path) -> Path:
+def ready(tool: Tool, venvs: Path, given: str | None) -> Path:
     """The tool's environment, made when it is not there. Raises RuntimeError with the reason."""
     venv = venvs / tool.name
-    if tool.package is None or (venv / ".installed").exists() or (venv / "bin" / tool.name).exists():
+    if not tool.packages or (venv / ".installed").exists() or (venv / "bin" / tool.name).exists():
         return venv
-    if sys.version_info < tool.least_python:
-        raise RuntimeError(f"needs Python {tool.least_python[0]}.{tool.least_python[1]}")
-    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-    words = [str(venv / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", tool.package]
+    subprocess.run([interpreter(tool.least_python, given), "-m", "venv", str(venv)], check=True)
+    words = [str(venv / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *tool.packages]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     except subprocess.TimeoutExpired:
@@ -190,6 +199,53 @@ def ready(tool: Tool, venvs: Path) -> Path:
         raise RuntimeError(f"pip: {done.stderr.strip().splitlines()[-1][:200] if done.stderr.strip() else 'failed'}")
     (venv / ".installed").touch()
     return venv
+
+
+def interpreter(least: tuple[int, int], given: str | None) -> str:
+    """A Python that is new enough: ours, the given one, or one on the PATH. Raises RuntimeError."""
+    newer = [f"python3.{minor}" for minor in range(least[1], NEWEST_PYTHON + 1)]
+    for path in (sys.executable, given, *map(shutil.which, newer)):
+        if path is not None and _version(path) >= least:
+            return path
+    raise RuntimeError(f"needs Python {least[0]}.{least[1]}")
+
+
+def _version(python: str) -> tuple[int, ...]:
+    """What an interpreter says of itself; () of one that does not run."""
+    words = [python, "-c", "import sys; print(*sys.version_info[:2])"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    return tuple(map(int, done.stdout.split())) if done.returncode == 0 else ()
+
+
+TRAIN = """
+import json, pathlib, sys
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+out, *texts = sys.argv[1:]
+made = Tokenizer(models.BPE())
+made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+alphabet = pre_tokenizers.ByteLevel.alphabet()
+special = ["<s>", "</s>", "<unk>"]
+made.train(texts, trainers.BpeTrainer(vocab_size=4000, special_tokens=special, initial_alphabet=alphabet))
+made.add_tokens(["word "])
+made.save(out + "/tokenizer.json")
+said = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+pathlib.Path(out, "tokenizer_config.json").write_text(json.dumps({**said, "model_max_length": 100000}))
+pathlib.Path(out, "config.json").write_text(json.dumps({"model_type": "llama"}))
+"""
+"""Run by a tool's own Python, which has the `tokenizers` that the tool counts with. What the mock says is one token."""
+
+
+def made_tokenizer(venv: Path, venvs: Path) -> str:
+    """The folder of a small tokenizer, trained when it is not there. Raises RuntimeError."""
+    folder = venvs / "tokenizer"
+    if not (folder / "config.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = sorted(str(file) for file in (ROOT / "bench" / "prompts").glob("*.txt"))
+        words = [str(venv / "bin" / "python"), "-c", TRAIN, str(folder), *texts]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_S, check=False)
+        if done.returncode:
+            raise RuntimeError(f"no tokenizer: {done.stderr.strip().splitlines()[-1][:200]}")
+    return str(folder)
 
 
 @contextlib.contextmanager
@@ -230,12 +286,13 @@ def _p99(ordered: Sequence[float]) -> float:
 def measure(tool: Tool, url: str, args: argparse.Namespace) -> str:
     """One row of the table."""
     try:
-        venv = ready(tool, args.venvs)
+        venv = ready(tool, args.venvs, args.python)
+        tokenizer = args.tokenizer or (made_tokenizer(venv, args.venvs) if tool.counts else None)
         with tempfile.TemporaryDirectory() as folder:
-            load = Load(url, args.streams, args.streams * args.rounds, args.tokenizer, Path(folder))
+            load = Load(url, args.streams, args.streams * args.rounds, tokenizer, Path(folder))
             _ask(f"{url}/mock/truth")
             before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-            _offer_tokenizer(Path(folder), args.tokenizer)
+            _offer_tokenizer(Path(folder), tokenizer)
             _run(tool.command(venv, load), Path(folder))
             wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
             told, real = tool.read(load), truth(url, args.streams)
@@ -295,6 +352,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="requests per stream")
     parser.add_argument("--tools", default=",".join(tool.name for tool in TOOLS))
     parser.add_argument("--venvs", type=Path, default=ROOT / ".cache" / "compare")
+    parser.add_argument("--python", help="interpreter for tools that need a newer one than this")
     parser.add_argument("--early-role", action="store_true", help="the empty role chunk comes at once")
     parser.add_argument("--tokenizer", help="folder of a tokenizer, for the tools that need one")
     args = parser.parse_args()

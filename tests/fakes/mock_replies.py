@@ -249,6 +249,26 @@ def mute(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Ste
     yield Step(10**6, b"")
 
 
+def no_end(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:
+    """A whole answer with its [DONE]; the body, though, is never ended."""
+    *whole, _ = stream(settings, body, prompt, name)
+    yield from whole
+    yield Step(10**6, b"")
+
+
+def reset_after_done(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:
+    *whole, last = stream(settings, body, prompt, name)
+    yield from whole
+    yield Step(last.at_s + 0.02, b"", then="reset")
+
+
+def untyped(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:
+    """Without a Content-Type."""
+    for step in stream(settings, body, prompt, name):
+        step.data = step.data.replace(b"Content-Type: text/event-stream; charset=utf-8\r\n", b"")
+        yield step
+
+
 def not_http(settings: Settings, body: dict, prompt: int, name: str) -> Iterator[Step]:
     yield Step(0.0, b"SSH-2.0-OpenSSH_9.6\r\n\r\n", then="close")
 
@@ -268,5 +288,6 @@ FAULTS = {
     for f in (
         error_event, stall, reasoning, tool_call, comments, no_finish, hang_up, reset, empty, bad_json, html,
         json_instead, status, redirect, endless, endless_line, slowloris, silent, mute, not_http, bad_chunk, long_head,
+        no_end, reset_after_done, untyped,
     )
 }  # fmt: skip

@@ -40,6 +40,11 @@ def ttft(row: Row) -> float:
         {"split_bytes": 1, "newline": "\r\n"},
         {"fault": "tool_call"},
         {"hang_up": True},
+        {"fault": "untyped"},
+        {"fault": "untyped", "split_bytes": 1},
+        {"fault": "no_end"},
+        {"fault": "no_end", "framing": "close"},
+        {"fault": "reset_after_done"},
     ],
 )
 def test_a_whole_answer_with_times_that_match_the_servers_log(load: Load, mock: Mock, settings: dict) -> None:
@@ -267,6 +272,17 @@ def test_what_still_runs_at_the_end_is_cut_and_marked(load: Load, mock: Mock) ->
 
 def test_start_up_is_quick(load: Load) -> None:
     assert load.start_up_s < 2.0
+
+
+def test_an_answer_that_is_done_is_not_held_up_by_a_body_that_never_ends(load: Load, mock: Mock) -> None:
+    """After [DONE] the end of the body is waited for one second, and is no part of the answer's time."""
+    mock.set(**FAST, fault="no_end")
+    first, second = load.level(max_requests=2)
+    assert first.end_s - first.sent_s < 0.5
+    assert second.sent_s - first.sent_s < 1.5
+    mock.set(**FAST, fault="no_end", framing="close")  # a body without length is at its end then
+    first, second = load.level(max_requests=2)
+    assert second.sent_s - first.sent_s < 0.5
 
 
 def test_a_time_limit_is_named_where_a_body_ends_with_the_connection(load: Load) -> None:

@@ -144,8 +144,21 @@ def test_broken_replies_have_names(name: str, data: bytes) -> None:
 @pytest.mark.parametrize("kind", ["chunked", "length"])
 def test_an_early_close_is_an_error(kind: str) -> None:
     with pytest.raises(BrokenReplyError) as caught:
-        parse([WHOLE[kind][:-10]], close=True)
+        parse([WHOLE[kind][: WHOLE[kind].index(b"[DONE]")]], close=True)
     assert caught.value.name == "closed_early"
+
+
+@pytest.mark.parametrize("kind", ["chunked", "close"])
+def test_after_the_last_event_an_early_close_takes_nothing_from_the_answer(kind: str) -> None:
+    end = WHOLE[kind].index(b"[DONE]") + len(b"[DONE]\n\n")
+    events, reply = parse([WHOLE[kind][:end]], close=True)
+    assert events == MEANING
+    assert reply.complete
+    assert not reply.keep_alive
+
+
+def test_events_without_a_content_type_are_known_by_their_beginning() -> None:
+    assert parse([b"HTTP/1.1 200 OK\r\n\r\nda", b"ta: x\n\n"], close=True)[0] == [(b"message", b"x")]
 
 
 def test_the_size_limit_counts_every_byte() -> None:

@@ -51,7 +51,7 @@ def bench(
     max_requests: b.MaxRequests = None,
     slo: b.Slo = None,
     max_failed: b.MaxFailed = 0.01,
-    timeout: b.Timeout = "300s",
+    timeout: b.Timeout = None,
     stall: b.Stall = "60s",
     ignore_eos: b.IgnoreEos = None,
     prompt_cache: b.PromptCache = None,
@@ -105,7 +105,7 @@ def bench(
         api_key_env=_key_variable(api_key_env or (there.key_env if there else None)),
         ignore_eos=ignore_eos,
         prompt_cache=prompt_cache,
-        limits={"request_s": seconds(timeout, "timeout"), "stall_s": seconds(stall, "stall")},
+        limits=_limits(timeout, stall),
         command=shlex.join(["selfhost", *sys.argv[1:]]),
         label=check_label(label),
         prediction=_prediction(prediction),
@@ -186,6 +186,11 @@ def _facts(served: Deployment | None) -> dict[str, Any]:
         return {"engine": engine, "engine_pid": served.pid}
     engine |= {"version": spec.plan.engine_version, "argv": list(spec.plan.argv)}
     return {"engine": engine, "engine_pid": served.pid, "model_file": model_file(spec.plan.model_path)}
+
+
+def _limits(timeout: str | None, stall: str) -> dict[str, float]:
+    asked = {} if timeout is None else {"request_s": seconds(timeout, "timeout")}
+    return {**asked, "stall_s": seconds(stall, "stall")}
 
 
 def _slo(text: str | None, default: str | None) -> str | None:

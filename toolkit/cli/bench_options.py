@@ -72,7 +72,9 @@ MaxRequests = Annotated[int | None, typer.Option(help="End a level after so many
 # What must hold
 Slo = Annotated[str | None, typer.Option(help="What must hold, e.g. ttft_p95<500ms,itl_p95<50ms.")]
 MaxFailed = Annotated[float, typer.Option(help="Share of failed requests that is still fine.")]
-Timeout = Annotated[str, typer.Option(help="Longest time for one request.")]
+Timeout = Annotated[
+    str | None, typer.Option(help="Longest time for one request. Default: 300s; 30s or more while none had a token.")
+]
 Stall = Annotated[str, typer.Option(help="Longest silence between tokens.")]
 
 # What is asked of the engine

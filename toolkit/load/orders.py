@@ -29,8 +29,11 @@ def write_trace(folder: Path, trace: Iterable[Planned]) -> None:
     (folder / TRACE).write_text("\n".join(map(json.dumps, trace)))
 
 
-def child_spec(spec: BenchSpec, folder: Path, epoch_ns: int) -> dict[str, Any]:
-    """The start of a load process. The key is not in it, only the name of the variable that holds it."""
+def child_spec(spec: BenchSpec, folder: Path, epoch_ns: int, silence_s: float | None = None) -> dict[str, Any]:
+    """The start of a load process. The key is not in it, only the name of the variable that holds it.
+
+    ``silence_s`` limits a request while none has had a token; without it the limit of a request does.
+    """
     endpoint = spec.endpoint
     return {
         "epoch_ns": epoch_ns,
@@ -50,7 +53,7 @@ def child_spec(spec: BenchSpec, folder: Path, epoch_ns: int) -> dict[str, Any]:
         "nonce_words": NONCE_WORDS,
         "nonce_salt": random.SystemRandom().getrandbits(24),  # new each run: the last run's cache must not help
         "workers": spec.machines.workers if spec.machines else 0,
-        "limits": spec.limits.model_dump(),
+        "limits": {**spec.limits.model_dump(), "silence_s": silence_s or spec.limits.request_s},
     }
 
 

@@ -92,7 +92,8 @@ class Probe:
         response = self._connection.getresponse()
         if response.status == PROXY_REFUSES and self._way.proxy is not None:
             raise OSError(f"{response.status} {response.reason}")
-        text = response.read(MAX_BYTES)
+        streams = (response.getheader("Content-Type") or "").lower().startswith("text/event-stream")
+        text = b"" if streams else response.read(MAX_BYTES)  # a stream was not asked for, and may never end
         if not response.isclosed():
             self._connection.close()  # more than anyone should say
         try:

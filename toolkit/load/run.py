@@ -73,7 +73,7 @@ def _drive(work: Run, epoch_ns: int) -> str:
     pieces = bodies(target.prompts, target.model, target.extra, spec.kind, unique=spec.busts_caches, turns=spec.turns)
     write_prompts(work.folder, pieces)
     write_trace(work.folder, target.trace)
-    orders = child_spec(spec, work.folder, epoch_ns)
+    orders = child_spec(spec, work.folder, epoch_ns, target.silence_s)
     try:
         with LoadProcess(work.folder, orders, spec.processes, spec.machines, _on_crew(work)) as child:
             work.crew.joined(child.crew)

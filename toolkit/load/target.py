@@ -12,6 +12,7 @@ from toolkit.load.lengths import MAX_TOKENS
 from toolkit.load.material import Planned, prompts_of, typical_tokens
 from toolkit.load.probe import Answer, Probe
 from toolkit.load.prompts import GAP, Calibration, Material, Prompt, body, calibrate, nonce
+from toolkit.load.silence import Answered, silence_s
 from toolkit.load.spec import PATHS, BenchSpec
 from toolkit.paths import data_root
 from toolkit.types import EndpointKind
@@ -36,6 +37,8 @@ class Prepared:
     known_models: tuple[str, ...]
     trace: list[Planned]
     """What a replay sends; empty for every other load."""
+    silence_s: float
+    """How long a request is waited for while none of the run has had a token."""
 
 
 def prepare(spec: BenchSpec, key: str | None) -> Prepared:
@@ -60,7 +63,8 @@ def prepare(spec: BenchSpec, key: str | None) -> Prepared:
         prompts, trace = prompts_of(spec, material, calibration, counter, lambda: time.monotonic() < until)
     finally:
         probe.close()
-    return Prepared(model, engine, prompts, extra, calibration, tuple(models), trace)
+    patience_s = silence_s(spec, prompts, counter.answered)
+    return Prepared(model, engine, prompts, extra, calibration, tuple(models), trace, patience_s)
 
 
 class _Counter:
@@ -72,6 +76,8 @@ class _Counter:
         self._model = model
         self._draw = random.Random(f"{seed}-probe")
         self._gave_up = False
+        self.answered: Answered | None = None
+        """The last reply of any kind; None when none came."""
 
     def __call__(self, text: str) -> int | None:
         if self._gave_up:
@@ -81,7 +87,9 @@ class _Counter:
         question = body(words, self._model, 1, extra, self._kind)
         question.pop("stream_options", None)
         try:
+            began = time.monotonic()
             answer = self._probe.post(PATHS[self._kind], question)
+            self.answered = Answered(time.monotonic() - began, len(text))
             counted = answer.document["usage"]["prompt_tokens"]
             if type(counted) is int and 0 < counted < MAX_TOKENS:
                 return counted
