@@ -184,7 +184,13 @@ def test_what_is_no_length_of_time(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_exit_130_with_the_report_written(mock: Mock, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT,) * 9, (signal.SIGTERM, signal.SIGINT)],
+    ids=["ctrl-c", "sigterm", "terminal closed", "ctrl-c nine times", "sigterm and ctrl-c"],
+)
+def test_interrupted_is_exit_130_with_the_report_written(mock: Mock, tmp_path: Path, signals: tuple[int, ...]) -> None:
+    """However often: the signals after the first come while it ends its load and while it writes."""
     mock.set(**FAST)
     words = ["bench", mock.url, "--concurrency", "2", "--duration", "60s", "--warmup", "0", "--output-len", "8"]
     command = [sys.executable, "-m", "toolkit.cli.main", *words, "--out", str(tmp_path)]
@@ -195,7 +201,9 @@ def test_ctrl_c_is_exit_130_with_the_report_written(mock: Mock, tmp_path: Path) 
     while not mock.truth() and time.monotonic() < limit:
         time.sleep(0.1)
     time.sleep(1)
-    child.send_signal(signal.SIGINT)
+    for number in signals:
+        child.send_signal(number)
+        time.sleep(0.15 if len(signals) > 1 else 0)
     out, _ = child.communicate(timeout=15)
     assert child.returncode == 130
     assert "interrupted" in out

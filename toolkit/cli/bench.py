@@ -14,6 +14,7 @@ from toolkit.cli import bench_machines, bench_prompts
 from toolkit.cli import bench_options as b
 from toolkit.cli import options as o
 from toolkit.cli.bench_load import Words, load, seconds
+from toolkit.cli.interrupts import interrupted_once
 
 if TYPE_CHECKING:
     from toolkit.load.spec import BenchSpec, Endpoint
@@ -23,6 +24,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 @app.command()
+@interrupted_once()
 def bench(
     target: b.Target = None,
     model: b.Model = None,

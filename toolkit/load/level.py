@@ -27,6 +27,8 @@ from toolkit.types import Level
 NOTHING_WORKS = 8
 """So many failures, or two a user if that is more, without one success end a run."""
 POLL_S = 0.5
+STOP_S = 30.0
+"""How long a level that was interrupted may take to end what runs; `bench.director` needs 5 s to cut it."""
 
 Restarts = Callable[[], int | None]
 """How often the server has restarted; None when that is not known."""
@@ -62,7 +64,7 @@ def run_level(work: Run, child: LoadProcess, load: LoadLevel) -> None:
     except KeyboardInterrupt:
         work.interrupted = True
         child.send({"stop": True})
-        over = _watch(work, child, tracker, load)
+        over = _watch(work, child, tracker, load, STOP_S)
     finally:
         after = work.restarts()
         window = Window(
@@ -79,10 +81,12 @@ def run_level(work: Run, child: LoadProcess, load: LoadLevel) -> None:
             work.stopped_early = f"a load worker was lost: {', '.join(window.lost)}"
 
 
-def _watch(work: Run, child: LoadProcess, tracker: Tracker, load: LoadLevel) -> dict[str, Any]:
+def _watch(
+    work: Run, child: LoadProcess, tracker: Tracker, load: LoadLevel, longest: float | None = None
+) -> dict[str, Any]:
     """Follow one level to its end; end it when nothing works or it is lost. Raises LoadProcessDiedError."""
     enough = max(NOTHING_WORKS, 2 * (load.concurrency or 1))
-    limit = time.monotonic() + longest_s(work.spec, load)
+    limit = time.monotonic() + (longest or longest_s(work.spec, load))
     while time.monotonic() < limit:
         event = child.receive(POLL_S)
         if event is None:
