@@ -78,14 +78,14 @@ def summary(result: BenchResult) -> None:
 
     from toolkit.cli.output import console
     from toolkit.cost.goodput import load_of
-    from toolkit.report.headline import headline, verdicts
+    from toolkit.report.headline import headline, load_key, verdicts
 
     screen = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     embeds = result.endpoint == "embeddings"
     for name in EMBEDDING_COLUMNS if embeds else COLUMNS:
         table.add_column(name, justify="left" if name in ("load", "") else "right", no_wrap=True)
-    for level in result.levels:
+    for level in sorted(result.levels, key=load_key):
         table.add_row(load_of(level), *(_embedding_cells(level) if embeds else _cells(level)))
     screen.print(table)
     screen.print()

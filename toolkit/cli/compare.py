@@ -27,7 +27,10 @@ def compare(
     allow_different: Annotated[
         bool, typer.Option("--allow-different", help="Compare unlike environments too.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the comparison as Markdown into this file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the comparison into this file: a page if it ends in .html, else Markdown."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     as_json: o.Json = False,
 ) -> None:
@@ -118,9 +121,11 @@ def _show(found: Comparison) -> None:
 def _write(out: Path, found: Comparison) -> None:
     from toolkit.errors import EnvironmentFailedError
     from toolkit.report.comparison import to_markdown
+    from toolkit.report.comparison_page import comparison_page
 
+    text = comparison_page(found) if out.suffix.lower() in (".html", ".htm") else to_markdown(found)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(to_markdown(found), encoding="utf-8")
+        out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise EnvironmentFailedError(f"cannot write {out}: {error.strerror or error}") from error

@@ -73,10 +73,9 @@ def latency_by_load(
         plot.dot(at, f"{kind} {missed} {'' if level.valid else 'invalid'}".strip(), 5)
         if level is knee:
             plot.dot(at, "knee", 10)
-            plot.text(plot.px(at[0]), plot.py(at[1]) + 24, "knee", "label mid mine")
-        plot.text(plot.px(at[0]), plot.py(at[1]) - (15 if level is knee else 11), n.split()[0], "label mid strong")
         words_of = ", the knee" if level is knee else ""
         plot.point_at(at, f"{n}{words_of}: {words.seconds(value)}, {words.significant(at[0])} tokens/s")
+    plot.label_points([((speed(lv), v), f"{n.split()[0]}{' knee' * (lv is knee)}") for n, _, lv, v in points])
     return plot.render(name)
 
 

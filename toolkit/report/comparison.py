@@ -145,12 +145,13 @@ def _row(metric: MetricChange) -> tuple[str, ...]:
         interval = f"{signed(metric.low)} … {signed(metric.high)}"
     change = words.UNKNOWN if metric.change is None else signed(metric.change)
     finding = FINDINGS[metric.finding]
-    return (metric_name(metric.metric), _value(metric, metric.a), _value(metric, metric.b), change, interval, finding)
+    return (metric_name(metric.metric), value(metric, metric.a), value(metric, metric.b), change, interval, finding)
 
 
-def _value(metric: MetricChange, value: float | None) -> str:
-    if value is None:
+def value(metric: MetricChange, figure: float | None) -> str:
+    """One run's figure with its unit."""
+    if figure is None:
         return words.UNKNOWN
     if metric.unit == "s":
-        return words.seconds(value, pad=True)
-    return words.percent(value) if metric.unit == "share" else words.significant(value, pad=True)
+        return words.seconds(figure, pad=True)
+    return words.percent(figure) if metric.unit == "share" else words.significant(figure, pad=True)

@@ -51,17 +51,18 @@ def bench_page(
         _definitions(definitions.used(result, cost)),
         _environment(result),
     ]
-    return _page(f"{facts.model_name(result.model)}: load test", "".join(body), len(result.levels))
+    return page(f"{facts.model_name(result.model)}: load test", "".join(body), len(result.levels))
 
 
 def cost_page(cost: CostReport) -> str:
     """A page of cost alone, for a speed that was stated and not measured."""
     title = f"{facts.model_name(cost.model or 'Self-hosting')}: what a million tokens costs"
     head = f'<header><p class="over">Cost</p><h1>{escape(headline.cost_headline(cost))}</h1></header>'
-    return _page(title, head + _cost(cost) + _definitions(definitions.used(None, cost)), 0)
+    return page(title, head + _cost(cost) + _definitions(definitions.used(None, cost)), 0)
 
 
-def _page(title: str, body: str, levels: int) -> str:
+def page(title: str, body: str, levels: int) -> str:
+    """A whole document around ``body``, with colours for so many levels."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -120,7 +121,7 @@ def _curves(result: BenchResult) -> str:
     judged += " The knee is where throughput over latency is greatest." if _knee(result) else ""
     lead = f"What each user waits for against what the server gives to all. One mark a load.{judged}"
     found = f"<p><strong>{escape(result.search.statement)}</strong></p>" if result.search else ""
-    return _section("Speed against load", lead, f'{found}<div class="pair">{"".join(drawn)}</div>')
+    return section("Speed against load", lead, f'{found}<div class="pair">{"".join(drawn)}</div>')
 
 
 def _knee(result: BenchResult) -> Level | None:
@@ -158,7 +159,7 @@ def _distributions(result: BenchResult, rows: Sequence[Row]) -> str:
     if not drawn:
         return ""
     lead = "How the waits are spread: each line climbs from the quickest request to the slowest."
-    return _section("Spread of the waits", lead, f'{_keys(result)}<div class="pair">{"".join(drawn)}</div>')
+    return section("Spread of the waits", lead, f'{_keys(result)}<div class="pair">{"".join(drawn)}</div>')
 
 
 def _over_time(result: BenchResult, rows: Sequence[Row]) -> str:
@@ -172,7 +173,7 @@ def _over_time(result: BenchResult, rows: Sequence[Row]) -> str:
         if 0 <= span.level < len(result.levels)
     ]
     drawn = "".join(wide + narrow for wide, narrow in timelines(line, named, sum(line.failures)))
-    return _section(
+    return section(
         "Over time",
         "The whole run; shaded parts are warm-up and count for nothing.",
         f'<div class="stack">{drawn}</div>',
@@ -192,7 +193,7 @@ def _server(result: BenchResult, rows: Sequence[Row], looks: Sequence[Mapping[st
         return ""
     lead = "What the server said of itself, and what it drew from the machine, twice a second."
     body = "".join(wide + narrow for wide, narrow in drawn)
-    return _section("Inside the server", lead, f'<div class="stack">{body}</div>')
+    return section("Inside the server", lead, f'<div class="stack">{body}</div>')
 
 
 def _expected(result: BenchResult) -> str:
@@ -200,13 +201,13 @@ def _expected(result: BenchResult) -> str:
     if data is None:
         return ""
     lead = "What was measured beside what was predicted for this machine and what its data sheet allows."
-    return _section("Measured against predicted", lead, table(data))
+    return section("Measured against predicted", lead, table(data))
 
 
 def _levels(result: BenchResult) -> str:
     extra = "".join(f"<li>{escape(note)}</li>" for note in headline.remarks(result))
     notes = f'<ul class="notes">{extra}</ul>' if extra else ""
-    return _section("Every load", "", table(tables.of_levels(result)) + notes)
+    return section("Every load", "", table(tables.of_levels(result)) + notes)
 
 
 def _cost(cost: CostReport) -> str:
@@ -230,26 +231,26 @@ def _cost(cost: CostReport) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in cost.notes)
     parts.append(f'<ul class="notes">{items}</ul>' if items else "")
     lead = f"Dollars per million tokens, input and output together, {words.percent(cost.input_share)} of them input."
-    return _section("What a million tokens costs", lead, "".join(parts))
+    return section("What a million tokens costs", lead, "".join(parts))
 
 
 def _definitions(items: Sequence[definitions.Definition]) -> str:
     body = "".join(
         f"<dt>{escape(term)}</dt><dd><code>{escape(formula)}</code>{escape(text)}</dd>" for term, formula, text in items
     )
-    return _section("What the words mean", "", f"<dl>{body}</dl>")
+    return section("What the words mean", "", f"<dl>{body}</dl>")
 
 
 def _environment(result: BenchResult) -> str:
     body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.environment(result))
     command = f"<pre><code>{escape(result.environment.command)}</code></pre>"
-    return _section(
+    return section(
         "To repeat this", "The exact command, and what it ran on.", f'{command}<dl class="facts">{body}</dl>'
     )
 
 
 def _keys(result: BenchResult) -> str:
-    named = zip(_kinds(result), result.levels, strict=True)
+    named = sorted(zip(_kinds(result), result.levels, strict=True), key=lambda pair: headline.load_key(pair[1]))
     items = "".join(f'<li class="{kind}">{escape(load_of(lv))}</li>' for kind, lv in named)
     return f'<ul class="keys">{items}</ul>'
 
@@ -260,7 +261,8 @@ def _kinds(result: BenchResult) -> list[str]:
     return [f"l{ranked.index(i)}" for i in range(len(result.levels))]
 
 
-def _section(title: str, lead: str, body: str) -> str:
+def section(title: str, lead: str, body: str) -> str:
+    """A part of a page under its heading; ``body`` is HTML."""
     intro = f'<p class="lead">{escape(lead)}</p>' if lead else ""
     return f"<section><h2>{escape(title)}</h2>{intro}{body}</section>"
 

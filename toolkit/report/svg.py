@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
+from toolkit.report.labels import places
+
 Point = tuple[float, float]
 
 
@@ -180,6 +182,13 @@ class Plot:
         """A round mark."""
         x, y = self.px(point[0]), self.py(point[1])
         self.marks.append(f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"/>')
+
+    def label_points(self, labels: Sequence[tuple[Point, str]]) -> None:
+        """A text beside each point, where it touches no other text or mark."""
+        marks = [(self.px(x), self.py(y)) for (x, y), _ in labels]
+        inside = (self.left, self.top - 6, self.width, self.height - self.bottom)
+        for (x, y, anchor), (_, text) in zip(places(marks, [text for _, text in labels], inside), labels, strict=True):
+            self.text(x, y, text, f"label {anchor} strong".replace("  ", " "))
 
     def across(self, value: float, label: str, kind: str) -> None:
         """A horizontal line over the whole plot with its label at its left end, above it where there is room."""

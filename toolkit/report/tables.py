@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from toolkit.cost.goodput import load_of
 from toolkit.report import server_rows, words
+from toolkit.report.headline import load_key
 from toolkit.types import Alternative, BenchResult, CostReport, Currency, Level, Stat
 
 
@@ -29,19 +30,20 @@ class Table:
 
 
 def of_levels(result: BenchResult) -> Table:
-    """Every level a column, every figure a row."""
+    """Every level a column, by its load, and every figure a row."""
+    levels = sorted(result.levels, key=load_key)
     groups: dict[int, str] = {}
     rows: list[tuple[str, ...]] = []
     for heading, lines in _LEVEL_ROWS:
-        kept = [(name, [cell(lv) for lv in result.levels]) for name, cell in lines]
+        kept = [(name, [cell(lv) for lv in levels]) for name, cell in lines]
         kept = [(name, cells) for name, cells in kept if any(c != words.UNKNOWN for c in cells)]
         if kept and heading:
             groups[len(rows)] = heading
         rows += [(name, *cells) for name, cells in kept]
-    marks = {i: mark for i, lv in enumerate(result.levels, 1) if (mark := mark_of(lv, result))}
+    marks = {i: mark for i, lv in enumerate(levels, 1) if (mark := mark_of(lv, result))}
     return Table(
         caption="Figures of each load level. Latencies are of completed requests; failures are counted apart.",
-        columns=("", *(load_of(lv) for lv in result.levels)),
+        columns=("", *(load_of(lv) for lv in levels)),
         rows=tuple(rows),
         groups=groups,
         marks=marks,
