@@ -48,13 +48,12 @@ import json
 from ray.util.accelerators import accelerators
 print(json.dumps(sorted(v for k, v in vars(accelerators).items() if k.isupper() and isinstance(v, str))))
 """
-MONITOR = """
-import contextlib, io, json, sys
+MAKE = """
+import contextlib, importlib, io, json, sys
 sys.path.insert(0, sys.argv[1])
-import operator_kinds
 out = io.StringIO()
 with contextlib.redirect_stdout(out):
-    operator_kinds.main(sys.argv[2])
+    importlib.import_module(sys.argv[2]).main(sys.argv[3])
 print(json.dumps(json.loads(out.getvalue())))
 """
 
@@ -107,11 +106,19 @@ def test_rays_accelerator_types_are_rays(tmp_path: Path) -> None:
     assert {n.ray for n in hardware.GPUS.values() if n.ray} <= set(known)
 
 
-@pytest.mark.parametrize("kind", ["PodMonitor", "PrometheusRule"])
-def test_the_operators_kinds_are_the_operators(kind: str, tmp_path: Path) -> None:
-    """Made anew from the operator's own types: what lies in the repository is that, and nothing was added by hand."""
-    made_anew = parsed(MONITOR, str(SCHEMAS), kind, home=tmp_path)
-    assert made_anew == json.loads((SCHEMAS / f"{kind.lower()}.json").read_text())
+@pytest.mark.parametrize(
+    ("module", "kind", "file"),
+    [
+        ("operator_kinds", "PodMonitor", "podmonitor"),
+        ("operator_kinds", "PrometheusRule", "prometheusrule"),
+        ("cluster_kinds", "RayService", "served_rayservice"),
+        ("cluster_kinds", "LLMInferenceService", "served_llminferenceservice"),
+    ],
+)
+def test_schemas_are_what_their_packages_say(module: str, kind: str, file: str, tmp_path: Path) -> None:
+    """Made anew: what lies in the repository is that, and nothing was added by hand."""
+    made_anew = parsed(MAKE, str(SCHEMAS), module, kind, home=tmp_path)
+    assert made_anew == json.loads((SCHEMAS / f"{file}.json").read_text())
 
 
 def test_the_readmes_commands_are_skypilots(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +27,8 @@ MANUAL = """AddCapability AddDevice AddHost Annotation AutoUpdate CgroupsMode Co
     StopTimeout SubGIDMap SubUIDMap Sysctl Timezone Tmpfs UIDMap Ulimit Unmask User UserNS Volume WorkingDir"""
 CONTAINER_KEYS = set(MANUAL.split())
 """Keys of ``[Container]``: podman-systemd.unit(5) of Podman 5, read 2026-11-24."""
+PLACE = Path(os.environ.get("SELFHOST_DEPLOY_VENV", Path(__file__).resolve().parents[2] / ".venv-deploy"))
+"""Where `install.sh` puts the generator."""
 REPEATED = {"Environment", "Volume", "AddDevice"}
 
 
@@ -79,7 +83,7 @@ def test_a_plan_for_elsewhere_is_not_started_here() -> None:
 
 @pytest.mark.parametrize("case", [c for c, t in HELD if t == "quadlet"])
 def test_quadlet_files_have_only_what_podman_knows(case: str, tmp_path: Path) -> None:
-    """Podman's generator is not packaged here in a release that has it (5.0), so its manual's list stands in."""
+    """By the list of its manual; Podman's own generator reads them below, where it is there."""
     files = made(case, "quadlet").files
     (name,) = [n for n in files if n.endswith(".container")]
     reader = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
@@ -92,18 +96,78 @@ def test_quadlet_files_have_only_what_podman_knows(case: str, tmp_path: Path) ->
     assert int(reader["Service"]["TimeoutStopSec"]) > int(reader["Container"]["StopTimeout"])
     if "Volume" in reader["Container"] and ".volume:" in reader["Container"]["Volume"]:
         assert reader["Container"]["Volume"].partition(":")[0] in files
-    generator = shutil.which("quadlet", path="/usr/libexec/podman:/usr/lib/systemd/system-generators")
-    if generator:  # where Podman 5 is installed, its own word
-        for path, text in files.items():
-            (tmp_path / path).parent.mkdir(exist_ok=True)
-            (tmp_path / path).write_text(text)
-        done = subprocess.run(
-            [generator, "--dryrun", "--user"], env={"QUADLET_UNIT_DIRS": str(tmp_path)}, timeout=60, check=False
-        )
-        assert done.returncode == 0
     # The rest of the file is a systemd unit: its own reader takes the other sections.
     if shutil.which("systemd-analyze"):
         sections = files[name].partition("[Container]")[0] + "[Service]\nExecStart=/bin/true\n"
         unit = tmp_path / f"{Path(name).stem}.service"
         unit.write_text(sections + files[name].partition("[Service]\n")[2])
         assert verify(unit) == (0, "")
+
+
+def quadlet(folder: Path) -> dict[str, str]:
+    """The services that Podman's own generator makes of the files in a folder, by name."""
+    found = (PLACE / "quadlet", Path("/usr/libexec/podman/quadlet"))
+    generator = next((path for path in found if path.is_file()), None)
+    if generator is None:
+        pytest.skip("Podman's generator is not here; `make test-deploy` fetches Debian's, and its test is above")
+    done = subprocess.run(
+        [str(generator), "-dryrun", "-user"],
+        env={"PATH": "/usr/bin:/bin", "QUADLET_UNIT_DIRS": str(folder), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "unsupported" not in done.stderr
+    parts = re.split(r"^---(\S+)---$", done.stdout, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def started(unit: str) -> list[str]:
+    """The words of its one ``ExecStart``, as systemd reads them."""
+    (line,) = re.findall(r"^ExecStart=(.*)$", unit, flags=re.MULTILINE)
+    return [word.replace("$$", "$").replace("%%", "%") for word in shlex.split(line)]
+
+
+@pytest.mark.parametrize("case", [c for c, t in HELD if t == "quadlet"])
+def test_podmans_own_generator_reads_the_files(case: str, tmp_path: Path) -> None:
+    deployed = made(case, "quadlet")
+    for path, text in deployed.files.items():
+        if "/" not in path:
+            (tmp_path / path).write_text(text)
+    services = quadlet(tmp_path)
+    name = deployed.about.name
+    unit = services[f"{name}.service"]
+    words = started(unit)
+    image = next(i for i, word in enumerate(words) if word.endswith(str(deployed.about.image)))
+    options, argv = words[:image], words[image + 1 :]
+    assert options[:2] == ["/usr/bin/podman", "run"]
+    plan = CASES[case][0]
+    assert argv[:1] == (
+        ["serve"] if plan.backend == "vllm" else ["--model-url"] if case != "llama-cpu-host" else ["--model"]
+    )
+    assert argv[argv.index("--port") + 1] == "8000"
+    assert options[options.index("--publish") + 1] == "127.0.0.1:8000:8000"
+    assert [w for w in options if w.startswith("nvidia.com/gpu=")] == [
+        f"nvidia.com/gpu={n}" for n in range(deployed.about.gpus_per_replica)
+    ]
+    assert ("--secret" in options) == (deployed.about.key_env is not None)
+    assert options[options.index("--stop-timeout") + 1] == "140"
+    assert "Type=notify" in unit.splitlines()
+    cached = f"{name}-cache-volume.service"
+    assert (cached in services) == (f"{name}-cache.volume" in deployed.files)
+    if shutil.which("systemd-analyze"):
+        for service, text in services.items():
+            (tmp_path / service).write_text(text.replace("/usr/bin/podman", "/usr/bin/true"))
+        assert verify(*(tmp_path / service for service in services)) == (0, "")
+
+
+def test_podman_starts_any_word_as_it_is(tmp_path: Path) -> None:
+    odd = ("100% of $HOME", '{"a": "b c"}', "it's", "back\\slash")
+    plan = vllm().model_copy(update={"argv": (*vllm().argv, "--x", *odd), "served_name": "a b"})
+    (tmp_path / "m.container").write_text(deploy(plan, "quadlet", options(name="m")).files["m.container"])
+    (tmp_path / "m-cache.volume").write_text("[Volume]\n")
+    words = started(quadlet(tmp_path)["m.service"])
+    assert words[words.index("--x") + 1 :][: len(odd)] == list(odd)
+    assert words[words.index("--served-model-name") + 1] == "a b"
