@@ -8,6 +8,7 @@
     exit_at_start   [code, "last words"]                       no_listen      stay up without listening
     exit_now        exit with this code                        exit_after_s   exit 1 so long after start
     health_status   answer /health with this status            health_delay_s answer /health so late
+    log_health      write a line about each GET of /health
     generate        "never": accept and stay silent            answer         "repeat", "empty" or "nan"
     token_s         seconds between tokens (0.01)              silent         [after_tokens, seconds]
     ignore_term     stay on SIGTERM                            crash_on       SIGKILL itself on a prompt with this
@@ -70,6 +71,8 @@ class Fake:
 
     async def health(self, request: web.Request) -> web.Response:
         await asyncio.sleep(self.faults.get("health_delay_s", 0))
+        if self.faults.get("log_health"):
+            print('127.0.0.1 - - [30/Nov/2026 02:43:32] "GET /health HTTP/1.1" 503 -', flush=True)
         status = 503 if self.loading() else self.faults.get("health_status", 200)
         return web.json_response({"status": "ok" if status == 200 else "no"}, status=status)
 
@@ -185,7 +188,15 @@ def too_much(argv: list[str], most: dict[str, float | str]) -> bool:
 
 
 async def serve(fake: Fake) -> None:
-    app = web.Application(client_max_size=2**26)
+    @web.middleware
+    async def noting(request: web.Request, handler: Any) -> web.StreamResponse:
+        """Every GET but the ones that come all the time."""
+        if request.method == "GET" and request.path not in ("/health", "/metrics"):
+            fake.note("get", path=request.raw_path)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    app = web.Application(client_max_size=2**26, middlewares=[noting])
     app.router.add_get("/health", fake.health)
     app.router.add_get("/v1/models", fake.models)
     app.router.add_get("/metrics", fake.metrics)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,27 @@ def test_detached_from_start_to_stop(shell: Shell) -> None:
     assert shell("stop", "a")[0] == 0
     assert shell("stop")[0] == 0
     assert "stopped" in shell("status")[1]
+
+
+def test_serve_waits_for_a_server_of_that_name_that_is_being_stopped(shell: Shell) -> None:
+    """What was asked last holds: the stream ends, the old server goes, and the new one comes up."""
+    assert shell.serve("--detach", "--port", "0")[0] == 0
+    first = api.status("fake")
+    shell.world.faults(token_s=0.05)
+    answers: list[tuple[int, bytes]] = []
+    client = threading.Thread(target=lambda: answers.append(chat(first, 300, stream=True)))
+    client.start()
+    until(lambda: api.status("fake").in_flight == 1, 5)
+    stopping = threading.Thread(target=lambda: api.stop("fake"))
+    stopping.start()
+    until(lambda: api.status("fake").state == "draining", 10)
+    status, _, err = shell.serve("--detach", "--port", "0")
+    assert status == 0, err
+    client.join(20)
+    stopping.join(20)
+    assert (answers[0][0], answers[0][1].endswith(b"data: [DONE]\n\n"), stopping.is_alive()) == (200, True, False)
+    now = api.status("fake")
+    assert (now.state, now.pid != first.pid, len(shell.world.engines())) == ("ready", True, 1)
 
 
 def test_the_foreground_drains_on_ctrl_c(shell: Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import urllib.request
 from pathlib import Path
@@ -22,8 +23,9 @@ from tests.supervise.harness import (
     until_new_engine,
     until_state,
 )
-from toolkit.errors import InputError, StartFailedError, UnknownNameError
+from toolkit.errors import EnvironmentFailedError, InputError, StartFailedError, UnknownNameError
 from toolkit.supervise import api
+from toolkit.types import Deployment
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +74,43 @@ def test_unlisted_paths_never_reach_the_engine(world: World) -> None:
     assert b'selfhost_state{server="s",state="ready"} 1.0' in get(server, "/metrics")[1]
     assert b"<!doctype html>" in get(server, "/")[1]
     assert json.loads(get(server, "/v1/models")[1])["data"][0]["id"] == "fake"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/v1/models/../../pause",
+            "/v1/models/..%2f..%2fpause",
+            "/v1/models/%2e%2e/%2e%2e/pause",
+            "/v1/models//pause",
+        ),
+        *(
+            "/v1/models/..",
+            "/v1/models/x/..\\..\\pause",
+            "/v1/chat/completions/../../../pause",
+            "//pause",
+            "http://x/pause",
+        ),
+    ],
+)
+def test_no_spelling_of_a_path_leads_round_the_list(world: World, path: str) -> None:
+    """Sent as it stands: a client library would resolve the dots itself."""
+    server = world.start()
+    assert raw_get(server, path) == 404
+    assert [line["path"] for line in world.journal("get") if "models" in line["path"] or "pause" in line["path"]] == [
+        "/v1/models"
+    ], "asked once, before it was ready"
+    assert raw_get(server, "/v1/models/meta-llama/Llama-3.1-8B") == 404
+    assert world.journal("get")[-1]["path"] == "/v1/models/meta-llama/Llama-3.1-8B", "a model's name may hold a slash"
+
+
+def raw_get(server: Deployment, path: str) -> int:
+    """HTTP status of a GET whose request line holds this path as it is."""
+    port = int(server.base_url.removesuffix("/v1").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.makefile("rb").readline().split()[1])
 
 
 def test_a_client_that_leaves_cancels_its_request(world: World) -> None:
@@ -136,6 +175,31 @@ def test_a_program_that_is_not_there_is_no_traceback(world: World) -> None:
         world.start(plan=plan)
 
 
+def test_a_stop_that_a_restart_overtakes_says_so(world: World) -> None:
+    """The last one to ask is obeyed; the first one is told, and does not wait for what will not come."""
+    world.faults(token_s=0.05)
+    server = world.start()
+    client = threading.Thread(target=lambda: chat(server, 60))
+    client.start()
+    until(lambda: api.status("s").in_flight == 1, 5)
+    ended: list[str] = []
+
+    def stop() -> None:
+        try:
+            api.stop("s")
+        except EnvironmentFailedError as error:
+            ended.append(error.message)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    until(lambda: api.status("s").state == "draining", 5)
+    again = api.restart("s")
+    stopping.join(10)
+    client.join(10)
+    assert ended == ["s was asked to run again before it had stopped, and does"]
+    assert (again.state, again.pid != server.pid, again.supervisor_pid) == ("ready", True, server.supervisor_pid)
+
+
 def test_restart_replaces_the_engine_once(world: World) -> None:
     first = world.start()
     second = api.restart("s")
@@ -160,12 +224,12 @@ def test_an_engine_on_a_unix_socket_has_no_port_at_all(world: World) -> None:
     server = world.start(plan=world.plan("command", argv=(*argv[:at], "--uds", "{uds}", *argv[at + 4 :])))
     assert chat(server)[0] == 200
     assert not [c for c in psutil.Process(server.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
-    (socket,) = {c.laddr for c in psutil.Process(server.pid).net_connections("unix") if c.laddr.endswith(".sock")}
+    (path,) = {c.laddr for c in psutil.Process(server.pid).net_connections("unix") if c.laddr.endswith(".sock")}
     kill(server.supervisor_pid)
     again = api.restart("s")
     assert (again.pid, chat(again)[0]) == (server.pid, 200)
     api.stop("s")
-    assert not Path(socket).exists()
+    assert not Path(path).exists()
 
 
 def test_two_servers_side_by_side(world: World) -> None:

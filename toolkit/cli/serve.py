@@ -45,6 +45,7 @@ def serve(
     as_json: o.Json = False,
 ) -> None:
     """Launch a model under supervision."""
+    from toolkit.cli.events import line
     from toolkit.cli.output import emit, note
     from toolkit.supervise import api, limits
 
@@ -63,13 +64,12 @@ def serve(
     if systemd_unit:
         _print_unit(call, plan, name or plan.served_name, known)
         return
-    spec = api.check(plan, name=name or plan.served_name, host=host, port=port, limits=known, key_file=api_key_file)
+    where: dict[str, Any] = {"name": name or plan.served_name, "host": host, "port": port, "key_file": api_key_file}
+    spec = api.check(plan, **where, limits=known, on_event=lambda event: note(line(event)))
     spec = spec.model_copy(update={"usd_per_hour": price}) if price else spec
     for reason in plan.reasons:
         note(f"  {reason}")
     if detach:
-        from toolkit.cli.events import line
-
         final = api.start_spec(spec, lambda event: note(line(event)))
         note(f"ready at {final.base_url} — stop it with: selfhost stop {spec.name}")
     else:

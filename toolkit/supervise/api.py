@@ -33,14 +33,26 @@ def _ignore(event: Event) -> None:
     """The default for callers who do not follow events."""
 
 
-def check(plan: LaunchPlan, *, name: str, host: str, port: int, limits: Limits, key_file: Path | None) -> Spec:
+def check(
+    plan: LaunchPlan,
+    *,
+    name: str,
+    host: str,
+    port: int,
+    limits: Limits,
+    key_file: Path | None,
+    on_event: OnEvent = _ignore,
+) -> Spec:
     """Everything that can be refused before anything starts; the spec to serve, its port chosen.
+
+    A server of that name that is being stopped is waited for.
 
     Raises:
         InputError: the name is taken or no name, the port is taken, the key file or the address is not usable,
             the backend is unknown, the model file is not whole.
     """
     check_spec(plan, name=name, host=host, key_file=key_file)
+    _let_it_stop(Folder(name), on_event)
     pid = Folder(name).supervisor_pid()
     if pid:
         raise InputError(f"{name!r} is already served by supervisor pid {pid}", "stop it, or choose another name.")
@@ -58,6 +70,24 @@ def check(plan: LaunchPlan, *, name: str, host: str, port: int, limits: Limits, 
         limits=limits,
         cwd=str(Path.cwd()),
     )
+
+
+def _let_it_stop(folder: Folder, on_event: OnEvent) -> None:
+    """Wait while the server of that name ends its requests and itself; at once when it does not."""
+    offset, deadline = folder.events_end(), None
+    while (live := _live(folder)) and live.state in ("draining", "stopping", "stopped"):
+        if deadline is None:
+            spec = folder.read_spec()
+            deadline = time.monotonic() + _stop_limit_s(spec.limits if spec else Limits())
+        elif time.monotonic() > deadline:
+            return
+        offset = _follow(folder, offset, on_event)
+        time.sleep(POLL_S)
+
+
+def _stop_limit_s(limits: Limits) -> float:
+    """Seconds after which a stop has failed."""
+    return limits.drain_s + limits.term_grace_s + EXTRA_S
 
 
 def check_spec(plan: LaunchPlan, *, name: str, host: str, key_file: Path | None) -> None:
@@ -250,22 +280,26 @@ def stop(name: str, on_event: OnEvent = _ignore, *, now: bool = False) -> Deploy
 
     Raises:
         UnknownNameError: nothing of that name was ever served.
-        EnvironmentFailedError: it does not stop.
+        EnvironmentFailedError: it does not stop, or was asked to run again meanwhile.
     """
     folder = store.folder_of(name)
     spec = folder.read_spec()
     limits = spec.limits if spec else Limits()
     offset = folder.events_end()
-    deadline = time.monotonic() + limits.drain_s + limits.term_grace_s + EXTRA_S
+    deadline = time.monotonic() + _stop_limit_s(limits)
     pid = folder.supervisor_pid()
     supervisor = Identity.of(pid) if pid else None
     if pid:
         control.ask(folder.path, daemon.CONTROL, {"op": "stop", "now": now}, ASK_S)
-    while folder.supervisor_pid() or (supervisor and supervisor.pid != os.getpid() and supervisor.alive()):
+    asked = folder.events_end()
+    while pid and (folder.supervisor_pid() == pid or (supervisor and pid != os.getpid() and supervisor.alive())):
         if time.monotonic() > deadline:
             raise EnvironmentFailedError(f"{name} does not stop", f"see {folder.path}/supervisor.log")
         time.sleep(POLL_S)
         offset = _follow(folder, offset, on_event)
+        started_again = any(event.what == "starting" for event in folder.events_after(asked)[0])
+        if started_again and folder.supervisor_pid() == pid:
+            raise EnvironmentFailedError(f"{name} was asked to run again before it had stopped, and does")
     _follow(folder, offset, on_event)
     _end_left_engine(folder)
     return _at_rest(folder)
@@ -291,7 +325,7 @@ def _end_left_in(slot: Path, folder: Folder) -> bool:
     left = EngineRun.attach(slot)
     if left is None:
         (slot / "shim.sock").unlink(missing_ok=True)
-        return False
+        return asyncio.run(EngineRun.end_strays(slot)) > 0
     spec = folder.read_spec()
     asyncio.run(left.end((spec.limits if spec else Limits()).term_grace_s))
     left.close()

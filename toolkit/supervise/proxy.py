@@ -11,11 +11,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import aiohttp
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from toolkit.supervise import page
 from toolkit.supervise.admission import Gate, RefusedError
@@ -130,7 +132,7 @@ class Proxy:
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         generates = request.path in POST_PATHS
-        lists = request.path == MODELS or request.path.startswith(MODELS + "/")
+        lists = request.path == MODELS or _names_a_model(request)
         if not generates and not lists and request.path not in ("/", "/metrics"):
             return failure(404, f"no such path: {request.path}", "not_found")
         allowed = ("POST",) if generates else ("GET", "HEAD")
@@ -245,7 +247,7 @@ class Proxy:
         headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _NOT_FORWARDED)
         if target.key:
             headers["Authorization"] = f"Bearer {target.key}"
-        url = target.base_url + request.path_qs
+        url = URL(target.base_url + request.rel_url.raw_path_qs, encoded=True)  # as it came: nothing in it is resolved
         for session in (target.session, target.fresh):
             try:
                 async with session.request(
@@ -304,6 +306,13 @@ class Proxy:
         if request.transport and response.content_type != "text/event-stream":
             request.transport.abort()
         return response
+
+
+def _names_a_model(request: web.BaseRequest) -> bool:
+    """Whether it is `/v1/models/NAME`. A name may hold slashes, but no step that leads out of the list of models."""
+    path = unquote(request.rel_url.raw_path).replace("\\", "/")
+    steps = path.removeprefix(f"{MODELS}/").split("/")
+    return path.startswith(f"{MODELS}/") and not {"", ".", ".."} & set(steps)
 
 
 async def _to_client(action: object) -> None:
