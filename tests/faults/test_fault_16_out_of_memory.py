@@ -172,11 +172,61 @@ def held(descriptor: int) -> bool:
     return False
 
 
-def test_killed_at_load_without_evidence_is_no_lack_of_memory(world: World, repeat: int, kernel: None) -> None:
+def test_killed_at_load_by_whomever_climbs_the_ladder(world: World, repeat: int, kernel: None) -> None:
+    """systemd-oomd, earlyoom and many a container's runtime kill from outside, and no count of the kernel's says so."""
+    world.faults(oom=[["kill", {"--gpu-memory-utilization": 0.87}]])
+    server = world.start(plan=plan(world, "vllm", VLLM), limits=LIMITS)
+    assert tried(world, VLLM) == [["8192", "0.92", "64"]] * 2 + [["8192", "0.87", "64"]]
+    assert [step["step"] for step in server.effective_config["reduced"]] == ["wait", "utilization"]
+    assert all("killed (SIGKILL) while it loaded" in crash for crash in world.crashes())
+
+
+def test_killed_at_load_whatever_is_reduced_is_fatal_with_the_sums(world: World, repeat: int, kernel: None) -> None:
+    world.faults(oom=[["kill", {}]])
+    with pytest.raises(StartFailedError, match=r"nothing is left to reduce .*The engine: it was killed"):
+        world.start(plan=plan(world, "vllm", VLLM), limits=LIMITS)
+    assert world.starts() == 5
+
+
+def test_killed_at_load_with_nothing_to_reduce_is_a_crash(world: World, repeat: int, kernel: None) -> None:
     world.faults(oom=[["kill", {}]])
     with pytest.raises(StartFailedError, match="3 starts in a row never became ready, the last one: signal:9"):
-        world.start(plan=plan(world, "vllm", VLLM), limits=LIMITS)
-    assert steps(world) == []
+        world.start(plan=world.plan("command"), limits=LIMITS)
+    assert (world.starts(), steps(world)) == (3, [])
+
+
+def test_killed_at_load_after_it_was_ready_is_reduced_by_nothing(world: World, repeat: int, kernel: None) -> None:
+    """This very command had memory enough: it is tried again, in the end every so often, until it has it again."""
+    server = world.start(plan=plan(world, "vllm", VLLM), limits=LIMITS.model_copy(update={"crash_limit": 5}))
+    world.faults(oom=[["kill", {}]])
+    kill(server.pid)
+    until(lambda: api.status("s").state == "crash_loop", 20)
+    assert (steps(world), world.starts()) == ([], 5)
+    world.faults()
+    until(lambda: api.status("s").state == "ready", 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "most", "kept"),
+    [
+        (VLLM, CACHE, {"--max-model-len": 4608}, ["4608", "0.92", "64"]),
+        ({"--ctx-size": "65536", "--parallel": "8"}, KV_BUFFER, {"--ctx-size": 16384}, ["16384", "4"]),
+    ],
+    ids=["vllm", "llama.cpp"],
+)
+def test_a_command_of_the_users_own_is_reduced_by_the_options_in_it(
+    world: World, repeat: int, options: dict[str, str], words: str, most: dict[str, int], kept: list[str]
+) -> None:
+    world.faults(oom=[[words, most]])
+    world.start(plan=plan(world, "command", options), limits=LIMITS)
+    assert tried(world, options)[-1] == kept
+
+
+def test_a_command_without_such_options_waits_once_and_says_the_engines_words(world: World, repeat: int) -> None:
+    world.faults(oom=[[CUDA, {}]])
+    with pytest.raises(StartFailedError, match=r"CUDA out of memory\. Tried to allocate 2\.00 GiB"):
+        world.start(plan=world.plan("command"), limits=LIMITS)
+    assert world.starts() == 2
 
 
 @pytest.fixture

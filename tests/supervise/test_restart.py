@@ -68,6 +68,15 @@ def test_three_starts_never_ready_are_fatal_and_one_ready_between_is_not() -> No
     assert decision.kind == "fatal"
 
 
+def test_a_command_that_has_been_ready_before_is_tried_for_ever() -> None:
+    """What was ready once is not at fault: memory taken by others, a disk that is away. Half-open, then."""
+    history, kinds = History(), []
+    for n in range(8):
+        history, decision = after_crash(history, crash(n, was_ready=False, proven=True), LIMITS, jitter=0)
+        kinds.append(decision.kind)
+    assert kinds == ["backoff"] * 4 + ["crash_loop"] * 4
+
+
 def test_what_no_restart_mends_is_fatal_at_once_with_its_sentence() -> None:
     _, decision = after_crash(History(), crash(0, final="the model file is not there"), LIMITS, jitter=0)
     assert decision == Decision("fatal", 0, "the model file is not there")

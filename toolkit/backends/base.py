@@ -17,6 +17,9 @@ from toolkit.types import Frozen, MemoryPlan
 
 GROUP = "selfhost.backends"
 
+Series = str | tuple[str, ...] | None
+"""A Prometheus series; of several names, the first that is there counts."""
+
 
 class Engine(Frozen):
     """An installed engine: the words that start it, and the environment it needs."""
@@ -70,11 +73,11 @@ class Signals(Frozen):
     """Series whose change proves that tokens are being computed."""
     busy_gauges: tuple[str, ...] = ()
     """Series whose sum > 0 means that requests are running or waiting."""
-    prompt_tokens_counter: str | None = None
+    prompt_tokens_counter: Series = None
     """Series that counts prompt tokens processed since the engine started."""
-    output_tokens_counter: str | None = None
+    output_tokens_counter: Series = None
     """Series that counts tokens generated since the engine started."""
-    kv_use_gauge: str | None = None
+    kv_use_gauge: Series = None
     """Series that says which share of the KV cache is in use, 0 to 1."""
     unhealthy_means_dead: bool = False
     """A 503 from `health_path` after ready is final (vLLM: the engine process died)."""

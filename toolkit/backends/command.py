@@ -1,11 +1,16 @@
-"""Any OpenAI-compatible server, started by a command of the user's own."""
+"""Any OpenAI-compatible server, started by a command of the user's own.
+
+What it is, is not asked. The counters of vLLM, llama.cpp and SGLang are read where they are there, so that a slow
+engine is not taken for a hung one; their memory options are recognised where they stand in the command.
+"""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 
-from toolkit.backends.base import Engine, EngineCommand, Signals
+from toolkit.backends import llama_server, vllm
+from toolkit.backends.base import Engine, EngineCommand, Knobs, Signals
 from toolkit.errors import InputError
 from toolkit.types import LaunchPlan, MemoryPlan
 
@@ -14,7 +19,23 @@ class Command:
     """Backend for a user's own command. It is never picked by itself: only the user knows the command."""
 
     name = "command"
-    signals = Signals(metrics_path=None)
+    signals = Signals(
+        progress_counters=(
+            *("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total", "vllm:prompt_tokens_total"),
+            *("llamacpp:n_decode_total", "llamacpp:tokens_predicted_total", "llamacpp:prompt_tokens_total"),
+            *("sglang:generation_tokens_total", "sglang:prompt_tokens_total"),
+        ),
+        busy_gauges=(
+            *("vllm:num_requests_running", "vllm:num_requests_waiting"),
+            *("llamacpp:requests_processing", "llamacpp:requests_deferred"),
+            *("sglang:num_running_reqs", "sglang:num_queue_reqs"),
+        ),
+        prompt_tokens_counter=tuple(f"{who}:prompt_tokens_total" for who in ("vllm", "llamacpp", "sglang")),
+        output_tokens_counter=(
+            *("vllm:generation_tokens_total", "llamacpp:tokens_predicted_total", "sglang:generation_tokens_total"),
+        ),
+        kv_use_gauge=("vllm:kv_cache_usage_perc", "sglang:token_usage"),
+    )
 
     def find(self) -> Engine | None:
         """Nothing to find: the command comes with the launch plan."""
@@ -27,6 +48,28 @@ class Command:
     def command(self, memory: MemoryPlan, engine: Engine, served_name: str) -> EngineCommand:
         """The words of the engine given, unchanged."""
         return EngineCommand(argv=engine.argv0, env=engine.env)
+
+
+def knobs_in(argv: tuple[str, ...]) -> Knobs:
+    """What in this command asks for memory: vLLM's options or llama.cpp's; the words of both when memory lacks."""
+
+    def given(*options: str) -> str | None:
+        return next((o for o in options if any(w == o or w.startswith(f"{o}=") for w in argv)), None)
+
+    theirs, ours = vllm.KNOBS, llama_server.KNOBS
+    of_vllm = bool(given("--max-model-len", "--max-num-seqs", "--gpu-memory-utilization"))
+    like = theirs if of_vllm else ours
+    return like.model_copy(
+        update={
+            "out_of_memory": f"{theirs.out_of_memory}|{ours.out_of_memory}",
+            "cache_too_small": theirs.cache_too_small,
+            "context_allowed": theirs.context_allowed,
+            "context_helps": ours.context_helps,
+            "context": given("--max-model-len") if of_vllm else given("-c", "--ctx-size"),
+            "sequences": given("--max-num-seqs") if of_vllm else given("-np", "--parallel"),
+            "small_cache": like.small_cache if of_vllm or given("-c", "--ctx-size") else (),
+        }
+    )
 
 
 def plan_for(

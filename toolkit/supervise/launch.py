@@ -10,13 +10,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from toolkit.backends.base import Signals
+from toolkit.backends import command
+from toolkit.backends.base import Backend, Signals
 from toolkit.errors import EnvironmentFailedError
 from toolkit.supervise import preflight
 from toolkit.supervise.engine import Launch
 from toolkit.supervise.limits import Limits
 from toolkit.supervise.oom import Ladder
 from toolkit.supervise.store import Spec
+from toolkit.types import LaunchPlan
 
 ENGINE_HOST = "127.0.0.1"
 KEY_FILE = "engine.key"
@@ -29,6 +31,13 @@ def effective_limits(spec: Spec) -> Limits:
     memory = spec.plan.memory
     on_cpu = memory is not None and all(device.name == "CPU" for device in memory.devices)
     return spec.limits.on_cpu() if on_cpu else spec.limits
+
+
+def signals_of(backend: Backend, plan: LaunchPlan) -> Signals:
+    """The backend's; a command of the user's own has the knobs that are found in it."""
+    if backend.name != command.BACKEND.name:
+        return backend.signals
+    return backend.signals.model_copy(update={"knobs": command.knobs_in(plan.argv)})
 
 
 def max_in_flight(spec: Spec, signals: Signals) -> int | None:
@@ -59,6 +68,7 @@ def prepare(spec: Spec, signals: Signals, limits: Limits, key: str | None, ladde
         cwd=spec.cwd,
         log_max_bytes=limits.log_max_bytes,
         log_keep=limits.log_keep,
+        asked=spec.plan.health_path or signals.models_path,
         port=port,
         uds=uds,
         mark=mark,
@@ -97,15 +107,21 @@ def new_key(folder: Path, signals: Signals) -> str | None:
     """A key between proxy and engine, so that nobody else on this machine can use the engine's port.
 
     It lies in a file of mode 0600 for a supervisor that re-attaches; None where the engine takes no key.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     path = folder / KEY_FILE
     path.unlink(missing_ok=True)
     if signals.key_env is None:
         return None
     key = secrets.token_urlsafe(24)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(key)
+    except OSError as error:
+        raise OSError(error.errno, f"{folder} cannot be written: {error.strerror}") from None
     return key
 
 

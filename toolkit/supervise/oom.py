@@ -24,6 +24,9 @@ LEAST_CONTEXT = 512
 """Tokens a request below which a server is of no use."""
 WORDS_CHARS = 500
 KILLED = "the kernel killed it for lack of memory"
+PRESUMED = (
+    "it was killed (SIGKILL) while it loaded, as systemd-oomd, earlyoom and container runtimes do for lack of memory"
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Shortage:
     cache_too_small: bool = False
     context_allowed: int | None = None
     context_helps: bool = False
+    presumed: bool = False
+    """Nothing says that it was memory; who kills a loading engine hardly ever has another reason."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,12 @@ def parse(record: Any) -> Ladder | None:
 
 
 def shortage(signum: int | None, log: str, knobs: Knobs, *, kernel_killed: bool) -> Shortage | None:
-    """Whether a failed load was a lack of memory, by the engine's words or the kernel's count of its kills."""
+    """Whether a failed load was a lack of memory: by the engine's words, the kernel's count of kills, or SIGKILL."""
     lines = [line.strip() for line in log.splitlines() if re.search(knobs.out_of_memory, line)]
     if not lines:
-        killed = kernel_killed and (signum == signal.SIGKILL or re.search(r"Failed core proc.*-9", log))
-        return Shortage(KILLED) if killed else None
+        if signum != signal.SIGKILL and not re.search(r"Failed core proc.*-9", log):
+            return None
+        return Shortage(KILLED) if kernel_killed else Shortage(PRESUMED, presumed=True)
     allowed = re.search(knobs.context_allowed, log) if knobs.context_allowed else None
     telling = next((line for line in lines if knobs.context_allowed and re.search(knobs.context_allowed, line)), None)
     return Shortage(
@@ -94,6 +100,12 @@ def climb(ladder: Ladder, short: Shortage, knobs: Knobs, *, allow_small_cache: b
                 argv, step = higher
                 return Ladder(argv, (*ladder.steps, step))
     return None
+
+
+def reducible(ladder: Ladder, short: Shortage, knobs: Knobs) -> bool:
+    """Whether something was, or can be, asked for less than at first; waiting is not."""
+    taken = any(step.rung != "wait" for step in ladder.steps)
+    return taken or any(take(ladder.argv, short, knobs) for take in (_context, _utilization, _sequences))
 
 
 _Taken = tuple[tuple[str, ...], Step] | None
@@ -161,10 +173,11 @@ _RUNGS: tuple[tuple[str, int, Callable[[tuple[str, ...], Shortage, Knobs], _Take
 
 
 def _number(argv: tuple[str, ...], option: str | None) -> float | int | None:
-    """The value behind an option; None when it is not there or no number."""
-    if option is None or option not in argv[:-1]:
+    """The value of an option; None when it is not there or no number."""
+    at = _at(argv, option)
+    if at is None or option is None:
         return None
-    word = argv[argv.index(option) + 1]
+    word = argv[at].removeprefix(f"{option}=")
     try:
         return int(word)
     except ValueError:
@@ -175,8 +188,18 @@ def _number(argv: tuple[str, ...], option: str | None) -> float | int | None:
 
 
 def _put(argv: tuple[str, ...], option: str, value: float) -> tuple[str, ...]:
-    at = argv.index(option) + 1
-    return (*argv[:at], str(int(value)) if float(value).is_integer() else f"{value:g}", *argv[at + 1 :])
+    at, said = _at(argv, option), str(int(value)) if float(value).is_integer() else f"{value:g}"
+    if at is None:
+        return argv
+    joined = f"{option}={said}" if argv[at].startswith(f"{option}=") else said
+    return (*argv[:at], joined, *argv[at + 1 :])
+
+
+def _at(argv: tuple[str, ...], option: str | None) -> int | None:
+    """Where an option's value stands: the word behind it, or the same word behind ``=``."""
+    if option in argv[:-1]:
+        return argv.index(str(option)) + 1
+    return next((at for at, word in enumerate(argv) if option and word.startswith(f"{option}=")), None)
 
 
 def sums(ladder: Ladder, short: Shortage, memory: MemoryPlan | None) -> str:

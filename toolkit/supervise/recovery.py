@@ -45,6 +45,7 @@ class Recovery:
         self._tell = tell
         self._history = History()
         self._kernel_kills = 0
+        self._proven: set[tuple[str, ...]] = set()
         self.crash: Crash | None = None
         """How the present run ended, when nobody had asked for it."""
         self.short: Shortage | None = None
@@ -65,6 +66,11 @@ class Recovery:
     def ready(self) -> None:
         """A start has succeeded; there is nothing to wait for."""
         self.wait_s = 0.0
+        self._proven.add(self.ladder.argv)
+
+    def _is_proven(self) -> bool:
+        """Whether the command in force has been ready before."""
+        return self.ladder.argv in self._proven
 
     def healthy(self, ready_for_s: float, successes: int) -> None:
         """It serves: after long enough its crashes are forgotten."""
@@ -72,7 +78,8 @@ class Recovery:
 
     def note(self, reason: str, *, was_ready: bool, final: str | None = None, nonsense: bool = False) -> None:
         """This is how the present run ended."""
-        self.crash = Crash(time.monotonic(), was_ready, reason, final=final, nonsense=nonsense)
+        proven = self._is_proven()
+        self.crash = Crash(time.monotonic(), was_ready, reason, final=final, nonsense=nonsense, proven=proven)
 
     def diagnose(self, ended: Exit, run: EngineRun) -> tuple[str, str | None]:
         """Why a load ended, in words; and what mends it where no restart does."""
@@ -89,7 +96,10 @@ class Recovery:
         """Note whether it was memory that a load had too little of, where this engine can do with less."""
         killed = memory.kernel_kills() > self._kernel_kills
         if self._knobs:
-            self.short = oom.shortage(signum, run.log_tail(), self._knobs, kernel_killed=killed)
+            found = oom.shortage(signum, run.log_tail(), self._knobs, kernel_killed=killed)
+            if found and found.presumed and (self._is_proven() or not oom.reducible(self.ladder, found, self._knobs)):
+                found = None  # this very command had enough before, or cannot do with less
+            self.short = found
 
     def next(self, intent: Intent) -> Cause:
         """Where to go now that the old process tree is gone."""

@@ -1,6 +1,6 @@
 """When to start again after a crash: a pure policy. Every exit that nobody asked for is a crash, exit 0 too.
 
-Full-jitter backoff, a crash window that opens a half-open schedule, and an end for what never becomes ready.
+Full-jitter backoff, a crash window that opens a half-open schedule, and an end for a command that never became ready.
 Times are of one monotonic clock, in seconds.
 """
 
@@ -47,6 +47,8 @@ class Crash:
     final: str | None = None
     """A sentence when no restart can mend it (bad arguments, a corrupt model, a lost GPU)."""
     nonsense: bool = False
+    proven: bool = False
+    """Whether the very same command has been ready before: then something around it has changed, and may again."""
 
 
 def after_crash(history: History, crash: Crash, limits: Limits, jitter: float) -> tuple[History, Decision]:
@@ -57,7 +59,7 @@ def after_crash(history: History, crash: Crash, limits: Limits, jitter: float) -
     if history.nonsense >= NONSENSE_LIMIT:
         why = "it answers nonsense, also after a restart: the model file or this build is at fault"
         return history, Decision("fatal", 0, why)
-    if history.never_ready >= limits.never_ready_limit:
+    if history.never_ready >= limits.never_ready_limit and not crash.proven:
         why = f"{history.never_ready} starts in a row never became ready, the last one: {crash.reason}"
         return history, Decision("fatal", 0, why)
     if history.half_open is not None or len(history.crashes_s) >= limits.crash_limit:

@@ -162,8 +162,9 @@ class Sidecar:
             probe.health(self._settings.health_path, limits.health_timeout_s), probe.metrics(limits.health_timeout_s)
         )
         for kind, name in (("prompt", signals.prompt_tokens_counter), ("output", signals.output_tokens_counter)):
-            if series and name in series:
-                self._metrics.engine_count(kind, series[name])
+            total = watch.one(series, name)
+            if total is not None:
+                self._metrics.engine_count(kind, total)
         asked, probing = self._answered(), self._asking is not None
         pulse = Pulse(
             now_s=time.monotonic(),

@@ -47,7 +47,7 @@ class Supervisor:
         self._spec = spec
         self._folder = folder
         self._backend = backend
-        self._signals = backend.signals
+        self._signals = launch.signals_of(backend, spec.plan)
         self._limits = launch.effective_limits(spec)
         self._record = Record(folder, on_event)
         self._machine = Machine()

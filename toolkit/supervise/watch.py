@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Literal
 
-from toolkit.backends.base import Signals
+from toolkit.backends.base import Series, Signals
 from toolkit.supervise import gpu, liveness
 from toolkit.supervise.engine import TALK_S
 from toolkit.supervise.limits import Limits
@@ -117,19 +117,26 @@ class Watch:
             ("prompt", self._signals.prompt_tokens_counter),
             ("output", self._signals.output_tokens_counter),
         ):
-            if series and name in series:
-                self._metrics.engine_count(kind, series[name])
+            total = one(series, name)
+            if total is not None:
+                self._metrics.engine_count(kind, total)
                 if kind == "output":
-                    self._rate(time.monotonic(), series[name])
-
-        if series and self._signals.kv_use_gauge in series:
-            self.kv_use = round(series[self._signals.kv_use_gauge], 4)
+                    self._rate(time.monotonic(), total)
+        use = one(series, self._signals.kv_use_gauge)
+        if use is not None:
+            self.kv_use = round(use, 4)
             self._metrics.kv_use(self.kv_use)
 
     def _rate(self, now_s: float, total: float) -> None:
         if self._output and now_s > self._output[0]:
             self.output_tok_s = round((total - self._output[1]) / (now_s - self._output[0]), 2)
         self._output = (now_s, total)
+
+
+def one(series: dict[str, float] | None, names: Series) -> float | None:
+    """The first of the named series that is there; None when none is."""
+    wanted = (names,) if isinstance(names, str) else names or ()
+    return next((series[name] for name in wanted if name in series), None) if series else None
 
 
 def summed(series: dict[str, float] | None, names: tuple[str, ...]) -> float | None:
