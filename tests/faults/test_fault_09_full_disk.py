@@ -6,7 +6,9 @@ import json
 import re
 import resource
 
-from tests.supervise.harness import World, chat, get, until
+import pytest
+
+from tests.supervise.harness import World, chat, get, kill, until, until_new_engine
 from toolkit.supervise import api
 
 
@@ -31,3 +33,20 @@ def test_a_full_log_disk_does_not_stop_the_engine(world: World, repeat: int, mom
     assert stopped.last_exit is not None
     assert stopped.last_exit.code == 0
     assert world.crashes() == []
+
+
+@pytest.mark.parametrize("backend", ["llama-server", "command"], ids=["with a key", "without"])
+def test_a_disk_that_takes_nothing_is_said_and_waited_for(
+    world: World, repeat: int, moment: None, backend: str
+) -> None:
+    """Without its state file nobody could find an engine again, so none is started; it comes back with the disk."""
+    server = world.start(plan=world.plan(backend))
+    supervisor = server.supervisor_pid or 0
+    _, most = resource.prlimit(supervisor, resource.RLIMIT_FSIZE)
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (0, most))
+    kill(server.pid)
+    until(lambda: "cannot be written: File too large" in (api.status("s").reason or ""), 10)
+    assert api.status("s").state in ("backoff", "crash_loop", "preflight", "starting", "stopping")
+    assert world.engines() == []
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (most, most))
+    assert chat(until_new_engine(server.pid))[0] == 200

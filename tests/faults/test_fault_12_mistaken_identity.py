@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.supervise.harness import World, chat, kill, until
 from toolkit.supervise import api, shim
+from toolkit.types import Deployment
 
 
 def test_an_engine_that_died_meanwhile_is_started_anew(world: World, repeat: int, moment: None) -> None:
@@ -22,6 +24,25 @@ def test_an_engine_that_died_meanwhile_is_started_anew(world: World, repeat: int
     assert again.pid != server.pid
     assert (chat(again)[0], world.starts()) == (200, 2)
     assert "adopted" not in world.events()
+
+
+@pytest.mark.parametrize("then", [api.restart, api.stop], ids=["restart", "stop"])
+def test_a_grandchild_that_outlived_supervisor_and_shim_is_ended(
+    world: World, repeat: int, then: Callable[[str], Deployment]
+) -> None:
+    """The shim was the one to reap it; the next one in charge finds it by the engine's mark."""
+    world.faults(orphan=True)
+    server = world.start()
+    orphan = psutil.Process(world.journal("orphan")[0]["orphan"])
+    world.faults()
+    kill(server.supervisor_pid)
+    state = json.loads((api.log_path("s").parent / "state.json").read_text())
+    kill(state["shim"]["pid"])
+    until(lambda: not psutil.pid_exists(server.pid or 0), 5, "the engine ends with its shim")
+    assert orphan.is_running()
+    then("s")
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+    assert len(world.engines()) == (1 if then is api.restart else 0)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,13 @@ from tests.supervise.harness import QUICK, World, chat, until
 from toolkit.supervise import api
 
 
+def test_slow_health_from_the_start_is_ready_late(world: World, repeat: int, moment: None) -> None:
+    """Each answer comes long after `health_timeout_s`; silent meanwhile, but not for as long as a load may be."""
+    world.faults(health_delay_s=1.5)
+    server = world.start()
+    assert (server.state, world.starts(), world.crashes()) == ("ready", 1, [])
+
+
 def test_slow_health_alone_never_restarts(world: World, repeat: int, moment: None) -> None:
     world.faults(token_s=0.02)
     server = world.start(limits=QUICK.model_copy(update={"health_timeout_s": 0.1, "tick_s": 0.1}))

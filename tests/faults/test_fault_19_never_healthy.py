@@ -16,6 +16,13 @@ def test_a_silent_load_ends_at_the_stall_limit(world: World, repeat: int, moment
         world.start(limits=LIMITS)
 
 
+def test_a_log_of_our_own_questions_is_no_progress(world: World, repeat: int, moment: None) -> None:
+    """Python's http.server, uvicorn and llama-server write a line for each /health that we ask."""
+    world.faults(load_s=1e9, log_health=True)
+    with pytest.raises(StartFailedError, match="no progress of the load for 1 s"):
+        world.start(limits=LIMITS)
+
+
 def test_a_moving_load_ends_at_the_cap(world: World, repeat: int, moment: None) -> None:
     world.faults(load_s=1e9, load_log=True)
     with pytest.raises(StartFailedError, match="the load took longer than 4 s"):

@@ -126,6 +126,13 @@ def test_only_loopback_goes_without_a_key() -> None:
         ("the the the the the", False),
         ("abababababababab", False),
         ("\ufffd\ufffd\ufffdab", False),
+        ("garbage" * 16, False),
+        ("<|reserved_special_token_7|>" * 16, False),
+        ("tok \n tok  tok tok", False),
+        ("NaN", False),
+        ("nan, nan", False),
+        ("Nancy is a city in France.", True),
+        ("Paris, Paris, Paris! It is Paris.", True),
     ],
 )
 def test_the_canary_knows_an_answer_from_noise(answer: str, sane: bool) -> None:

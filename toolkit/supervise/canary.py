@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 QUESTION = "What is the capital of France?"
 MAX_TOKENS = 16
 MIN_REPEATED_CHARS = 12
 """Shorter answers are too short to call a repetition."""
-MAX_PERIOD_CHARS = 6
+SHORT_PIECE_CHARS = 6
+MIN_TIMES = 3
+"""A piece longer than that counts as repeated when the answer holds it so often."""
 
 
 def why_nonsense(text: str) -> str | None:
@@ -24,12 +28,13 @@ def why_nonsense(text: str) -> str | None:
         return "the answer is one piece over and over"
     if "\ufffd" * 2 in answer:
         return "the answer is not text"
+    if set(re.findall(r"\w+", answer.lower())) == {"nan"}:
+        return "the answer is not a number"
     return None
 
 
 def _repeats(answer: str) -> bool:
-    """Whether the text is one piece of up to six characters, or one word, repeated to the end."""
-    words = answer.split()
-    if len(words) >= 4 and len(set(words)) == 1:
-        return True
-    return any(answer[p:] == answer[:-p] for p in range(1, MAX_PERIOD_CHARS + 1))
+    """Whether the text is one piece, a token or a word, repeated to the end (where it may be cut)."""
+    answer = " ".join(answer.split())
+    longest = max(SHORT_PIECE_CHARS, len(answer) // MIN_TIMES)
+    return any(answer[p:] == answer[:-p] for p in range(1, longest + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -37,6 +38,8 @@ class Launch:
     cwd: str
     log_max_bytes: int
     log_keep: int
+    asked: str
+    """The path that is asked while it loads; an engine that logs each request does not get on by that."""
     port: int
     uds: str
     """Path of the Unix socket it is told to listen on; empty when it listens on ``port``."""
@@ -89,6 +92,7 @@ class EngineRun:
 
         Raises:
             EnvironmentFailedError: the program could not be started; says why.
+            OSError: no file can be written, or no process made; it may pass.
         """
         for name in ("state.json", "exit.json"):
             with contextlib.suppress(FileNotFoundError):
@@ -99,6 +103,9 @@ class EngineRun:
             ended = _read(folder / "exit.json")
             if ended or child.poll() is not None or asyncio.get_running_loop().time() > deadline:
                 await asyncio.to_thread(_abandon, child)
+                problem = (child.returncode or 0) - shim.NO_DISK
+                if ended is None and problem in errno.errorcode:
+                    raise OSError(problem, f"{folder} cannot be written: {os.strerror(problem)}")
                 why = (ended or {}).get("error") or _tail(folder / "shim.log", 500) or "its parent did not answer"
                 raise EnvironmentFailedError(f"the engine could not be started: {why}")
             await asyncio.sleep(POLL_S)
@@ -116,6 +123,16 @@ class EngineRun:
                 return run
             run.close()
         return None
+
+    @classmethod
+    async def end_strays(cls, folder: Path) -> int:
+        """End what is left of a run whose shim is gone, and how many that were; found by the run's own mark.
+
+        Raises:
+            EnvironmentFailedError: something survives even SIGKILL; names its pids.
+        """
+        meta = (_read(folder / "state.json") or {}).get("meta") or {}
+        return await _end_marked(str(meta.get("mark", "")))
 
     @property
     def adopted(self) -> bool:
@@ -166,7 +183,7 @@ class EngineRun:
         if self.alive():
             await self._signal(signal.SIGKILL, tree=True)
         orphans = await self._settled()
-        await self._verify_gone()
+        await _end_marked(self.mark)
         return orphans
 
     async def _signal(self, number: int, *, tree: bool = False) -> None:
@@ -196,14 +213,6 @@ class EngineRun:
         record = _read(self._folder / "exit.json") or {}
         return int(record.get("orphans") or 0)
 
-    async def _verify_gone(self) -> None:
-        """Nothing that carries this engine's mark may be left."""
-        strays = await asyncio.to_thread(process.marked, self.mark) if self.mark else []
-        left = await process.kill_all(strays, KILL_S) if strays else []
-        if left:
-            pids = ", ".join(str(i.pid) for i in left)
-            raise EnvironmentFailedError(f"processes of the old engine cannot be killed: pid {pids}")
-
     async def log_state(self) -> dict[str, Any]:
         """``log_bytes``, ``dropped_log_bytes`` and ``log_error`` as the shim counts them; empty when it is gone."""
         return await asyncio.to_thread(control.ask, self._folder, "shim.sock", {"op": "status"}, TALK_S) or {}
@@ -221,6 +230,16 @@ class EngineRun:
             Path(self.address).unlink(missing_ok=True)
 
 
+async def _end_marked(mark: str) -> int:
+    """Nothing that carries this engine's mark may be left; how many had to be killed."""
+    strays = await asyncio.to_thread(process.marked, mark) if mark else []
+    left = await process.kill_all(strays, KILL_S) if strays else []
+    if left:
+        pids = ", ".join(str(i.pid) for i in left)
+        raise EnvironmentFailedError(f"processes of the old engine cannot be killed: pid {pids}")
+    return len(strays)
+
+
 def _spawn_shim(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
     spec = {
         "argv": launch.argv,
@@ -229,6 +248,7 @@ def _spawn_shim(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
         "folder": str(folder),
         "log_max_bytes": launch.log_max_bytes,
         "log_keep": launch.log_keep,
+        "asked": launch.asked,
         "meta": {
             "port": launch.port,
             "uds": launch.uds,

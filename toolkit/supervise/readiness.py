@@ -15,6 +15,8 @@ from toolkit.types import LaunchPlan
 FIRST_LOOK_S = 0.05
 SLOWEST_LOOK_S = 1.0
 LOOK_GROWTH = 1.2
+LATE_FACTOR = 12
+"""A loading engine has so many times ``health_timeout_s`` for one answer: one minute."""
 OK = 200
 
 
@@ -36,6 +38,7 @@ class Load:
         self._probe = probe
         self._health_path = health_path
         self._limits = limits
+        self._asking: asyncio.Task[int | None] | None = None
 
     async def until_answering(self) -> None:
         """Return when the health path answers 200 from a process of ours.
@@ -43,6 +46,14 @@ class Load:
         Raises:
             NotReadyError: no progress for too long, too long altogether, or a stranger has the port.
         """
+        try:
+            await self._until_answering()
+        finally:
+            if self._asking:
+                self._asking.cancel()
+                await asyncio.gather(self._asking, return_exceptions=True)
+
+    async def _until_answering(self) -> None:
         loop = asyncio.get_running_loop()
         memory = LoadMemory(begun_s=loop.time(), progress_s=loop.time())
         pause, planned = FIRST_LOOK_S, loop.time()
@@ -59,7 +70,13 @@ class Load:
             pause = min(pause * LOOK_GROWTH, SLOWEST_LOOK_S, self._limits.tick_s)
 
     async def _answers(self) -> bool:
-        status = await self._probe.health(self._health_path, self._limits.health_timeout_s)
+        limit_s = self._limits.health_timeout_s
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._probe.health(self._health_path, LATE_FACTOR * limit_s))
+        await asyncio.wait((self._asking,), timeout=limit_s)
+        if not self._asking.done():
+            return False  # a late answer is an answer; what else it does is looked at meanwhile
+        status, self._asking = self._asking.result(), None
         if status is None:
             return False
         tree = await asyncio.to_thread(self._run.tree)

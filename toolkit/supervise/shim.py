@@ -2,7 +2,7 @@
 
 Run as a program, with one JSON object on stdin::
 
-    {"argv", "env", "cwd", "folder", "log_max_bytes", "log_keep", "meta"}
+    {"argv", "env", "cwd", "folder", "log_max_bytes", "log_keep", "asked", "meta"}
 
 It leads its own session and is the reaper of everything below it, so no descendant of the engine can get away.
 In ``folder`` it writes ``state.json`` (who runs), ``exit.json`` (how it ended), ``engine.log`` (rotated), and
@@ -18,6 +18,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -34,7 +35,11 @@ PR_SET_CHILD_SUBREAPER = 36
 PIPE_BYTES = 2**20
 QUEUE_BYTES = 16 * 2**20
 REQUEST_BYTES = 65536
+ECHO_BYTES = 4096
+"""More than that at once is no mere line about a request of ours."""
 TALK_S = 1.0
+NO_DISK = 64
+"""Exit status, plus the error number, when the folder cannot be written."""
 ORPHAN_TERM_S = 1.0
 ORPHAN_KILL_S = 8.0
 DRAIN_S = 2.0
@@ -53,7 +58,10 @@ def main() -> int:
     terminated = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: terminated.set())
-    listener = listen(folder, "shim.sock")
+    try:
+        listener = listen(folder, "shim.sock")
+    except OSError as error:
+        return NO_DISK + (error.errno or 0)
     read_end, write_end = os.pipe()
     with contextlib.suppress(OSError):
         fcntl.fcntl(write_end, 1031, PIPE_BYTES)  # F_SETPIPE_SZ
@@ -63,11 +71,11 @@ def main() -> int:
         write_json(folder / "exit.json", {"code": 127, "signal": None, "error": str(error), "at": now()})
         return 1
     os.close(write_end)
-    write_json(
-        folder / "state.json",
-        {"version": 1, "shim": identity(os.getpid()), "engine": identity(child), "meta": spec["meta"]},
-    )
-    log = Log(folder, int(spec["log_max_bytes"]), int(spec["log_keep"]))
+    state = {"version": 1, "shim": identity(os.getpid()), "engine": identity(child), "meta": spec["meta"]}
+    problem = write_json(folder / "state.json", state)
+    if problem:  # nobody could find this engine again: it ends with us
+        return NO_DISK + problem
+    log = Log(folder, int(spec["log_max_bytes"]), int(spec["log_keep"]), str(spec["asked"]))
     reader = log.start(read_end)
     status = tend(child, listener, wake_read, log, terminated)
     record = exit_record(status, child)
@@ -136,7 +144,7 @@ def talk(listener: socket.socket, child: int, log: Log) -> None:
                 targets = descendants(os.getpid()) if request.get("tree") else [child]
                 for pid in targets:
                     send(pid, number)
-            answer = {"log_bytes": log.seen, "dropped_log_bytes": log.dropped, "log_error": log.error}
+            answer = {"log_bytes": log.told, "dropped_log_bytes": log.dropped, "log_error": log.error}
             connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
@@ -186,11 +194,13 @@ def exit_record(status: int | None, child: int) -> dict[str, Any]:
 class Log:
     """Rotating files fed by a pipe. The engine is never held up: what cannot be written in time is dropped."""
 
-    def __init__(self, folder: Path, max_bytes: int, keep: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, keep: int, asked: str) -> None:
         self.path = folder / "engine.log"
         self.max_bytes = max_bytes
         self.keep = keep
-        self.seen = 0
+        self.told = 0
+        """Bytes that came, but for lines which only note that we asked how it is: those are no progress."""
+        self._asked = asked.encode()
         self.dropped = 0
         self.error: str | None = None
         self._queue: deque[bytes] = deque()
@@ -217,7 +227,8 @@ class Log:
 
     def _read_all(self, source: int) -> None:
         while chunk := os.read(source, 262144):
-            self.seen += len(chunk)
+            if len(chunk) > ECHO_BYTES or not all(echoes(line, self._asked) for line in chunk.splitlines()):
+                self.told += len(chunk)
             with self._ready:
                 if self._queued + len(chunk) > QUEUE_BYTES:
                     self.dropped += len(chunk)
@@ -277,6 +288,11 @@ class Log:
         self._written = 0
 
 
+def echoes(line: bytes, path: bytes) -> bool:
+    """Whether a line of an access log is about a GET of this path."""
+    return b"GET" in line and path in re.split(rb"[\s\"',]+", line)
+
+
 def send(pid: int, number: int) -> None:
     """Signal a child of ours; it cannot be a stranger, since only we reap it."""
     with contextlib.suppress(ProcessLookupError):
@@ -334,12 +350,15 @@ def listen(folder: Path, name: str) -> socket.socket:
     return listener
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace a file in one step; a full disk must not stop the engine."""
+def write_json(path: Path, value: dict[str, Any]) -> int:
+    """Replace a file in one step; 0, or the error number where the disk does not let us."""
     fresh = path.with_suffix(".new")
-    with contextlib.suppress(OSError):
+    try:
         fresh.write_text(json.dumps(value))
         fresh.replace(path)
+    except OSError as error:
+        return error.errno or 1
+    return 0
 
 
 def now() -> str:
