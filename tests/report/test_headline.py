@@ -67,6 +67,17 @@ def test_the_big_numbers():
     assert (found[3].value, found[3].meaning) == ("$0.41", "per million tokens at $1.39/h")
 
 
+def test_with_a_volume_the_price_is_what_is_really_paid():
+    # 10M a day on one machine: 730 × 1.39 ÷ 304.17 = $3.34; busy all day the same machine could do it at 0.41
+    cost = cost_report(
+        goodput.assumed(941.7), machine_price.given(Decimal("1.39")), scenario=Scenario(load=Load(10_000_000))
+    )
+    found = result(level(16), best=level(16))
+    price = figures(found, cost)[3]
+    assert (price.value, price.meaning) == ("$3.34", "per million tokens at 10M a day; $0.41 if busy all day")
+    assert "$3.34 per million tokens at 10M a day; meets the SLO" in headline(found, cost)
+
+
 def test_reasons_not_to_trust_it_come_first():
     broken = level(8, valid=False, why_invalid="client-bound")
     found = verdicts(result(broken, interrupted=True, stopped_early="nothing works"))

@@ -44,8 +44,15 @@ def headline(result: BenchResult, cost: CostReport | None = None) -> str:
     speed, kind = speed_of(result, level)
     parts.append(f"{words.significant(speed)} {kind}tokens/s in all")
     if cost is not None:
-        parts.append(f"{words.usd(cost.usage_usd_per_mtok)} per million tokens at {hourly(cost)}")
+        parts.append(_price_words(cost))
     return f"At {load_of(level)}: {', '.join(parts)}; {limit_words(result)}."
+
+
+def _price_words(cost: CostReport) -> str:
+    """What is really paid where a volume is known, else what the machine could do."""
+    if cost.allocation_usd_per_mtok is None or cost.tokens_per_day is None:
+        return f"{words.usd(cost.usage_usd_per_mtok)} per million tokens at {hourly(cost)}"
+    return f"{words.usd(cost.allocation_usd_per_mtok)} per million tokens at {words.tokens(cost.tokens_per_day)} a day"
 
 
 def speed_of(result: BenchResult, level: Level) -> tuple[float, str]:
@@ -146,7 +153,9 @@ def figures(result: BenchResult, cost: CostReport | None) -> list[Figure]:
     speed, kind = speed_of(result, level)
     found.append(Figure(words.significant(speed), "tokens/s", f"{kind.strip() or 'output'}, {load_of(level)} together"))
     if cost is not None:
-        found.append(Figure(words.usd(cost.usage_usd_per_mtok), "", f"per million tokens at {hourly(cost)}"))
+        price, _, meaning = _price_words(cost).partition(" ")
+        busy = "" if cost.allocation_usd_per_mtok is None else f"; {words.usd(cost.usage_usd_per_mtok)} if busy all day"
+        found.append(Figure(price, "", meaning + busy))
     else:
         failed = words.percent(level.failed / level.requests) if level.requests else words.UNKNOWN
         found.append(_figure(failed, "of requests failed"))

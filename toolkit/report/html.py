@@ -47,7 +47,7 @@ def bench_page(
         _server(result, rows, looks),
         _expected(result),
         _levels(result),
-        _cost(cost) if cost else "",
+        _cost(cost, beside_bench=True) if cost else "",
         _definitions(definitions.used(result, cost)),
         _environment(result),
     ]
@@ -210,7 +210,7 @@ def _levels(result: BenchResult) -> str:
     return section("Every load", "", table(tables.of_levels(result)) + notes)
 
 
-def _cost(cost: CostReport) -> str:
+def _cost(cost: CostReport, beside_bench: bool = False) -> str:
     parts = [f'<ul class="bars" aria-label="Dollars per million tokens">{bar_list(bars(cost))}</ul>']
     curve = price_over_volume(cost)
     if curve:
@@ -231,6 +231,8 @@ def _cost(cost: CostReport) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in cost.notes)
     parts.append(f'<ul class="notes">{items}</ul>' if items else "")
     lead = f"Dollars per million tokens, input and output together, {words.percent(cost.input_share)} of them input."
+    if beside_bench and cost.tokens_per_day is not None:
+        lead = f"{headline.cost_headline(cost)} {lead}"
     return section("What a million tokens costs", lead, "".join(parts))
 
 

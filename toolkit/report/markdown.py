@@ -24,7 +24,7 @@ def bench_markdown(result: BenchResult, cost: CostReport | None = None) -> str:
         bullets(headline.remarks(result)),
         *_expected(result),
     ]
-    parts += _cost_parts(cost) if cost else []
+    parts += _cost_parts(cost, headline.cost_headline(cost)) if cost else []
     parts += [
         _definitions(definitions.used(result, cost)),
         "## To repeat this",
@@ -64,8 +64,8 @@ def table(data: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cost_parts(cost: CostReport) -> list[str]:
-    parts = ["## What a million tokens costs", table(tables.of_cost(cost))]
+def _cost_parts(cost: CostReport, lead: str = "") -> list[str]:
+    parts = ["## What a million tokens costs", text(lead), table(tables.of_cost(cost))]
     if cost.alternatives:
         parts += [text(tables.of_alternatives(cost).caption), table(tables.of_alternatives(cost))]
     month = monthly.table(cost)
