@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from toolkit.cost import sources
 from toolkit.cost.api_prices import listed, price_date, quote
 from toolkit.cost.traffic import Request
 from toolkit.errors import InputError, UnknownNameError
@@ -111,6 +112,14 @@ def test_listing_finds_by_part_of_the_name():
     assert {p.provider for p in found} >= {"together", "groq", "novita"}
     assert all("llama3.370b" in p.model.lower().replace("-", "") for p in found)
     assert list(listed(DAY, "no such model")) == []
+
+
+def test_a_price_whose_model_is_gone_says_so():
+    """OpenAI's last day of gpt-3.5-turbo was 2026-10-23."""
+    before, after = (sources.quote("gpt-3.5-turbo", THREE_TO_ONE, date(2026, 10, day)).price for day in (23, 24))
+    assert before.retires == after.retires == date(2026, 10, 23)
+    assert "switched off" not in before.note
+    assert "switched off on 2026-10-23: at this price it can no longer be had" in after.note
 
 
 def test_the_packages_updater_is_not_imported_and_the_package_works_on():

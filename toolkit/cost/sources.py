@@ -53,9 +53,9 @@ def quote(
     found = _short(known).get(fold(bare))
     if found is not None:
         own = found if book and found.name in book else None
-        return _dated(_of_record(found, name.strip(), variant, requests, on, terms), own)
+        return _dated(_of_record(found, name.strip(), variant, requests, on, terms), on, own)
     try:
-        return _dated(api_prices.quote(name, requests, on, terms))
+        return _dated(api_prices.quote(name, requests, on, terms), on)
     except UnknownNameError as error:
         if variant is not None and error.name == variant:
             raise
@@ -91,24 +91,28 @@ def _short(known: Mapping[str, ApiModel]) -> dict[str, ApiModel]:
 def priced_models(on: date) -> list[ApiPrice]:
     """The list price of every short name, for a typical request."""
     return [
-        _dated(_of_record(model, model.name, None, (TYPICAL,), on, STANDARD)).price
+        _dated(_of_record(model, model.name, None, (TYPICAL,), on, STANDARD), on).price
         for model in profiles.api_models().values()
     ]
 
 
 def listed(on: date, containing: str) -> list[ApiPrice]:
     """The list price of every model of the package whose `provider:model` holds that text."""
-    return [with_retirement(price) for price in api_prices.listed(on, containing)]
+    return [with_retirement(price, on) for price in api_prices.listed(on, containing)]
 
 
-def with_retirement(price: ApiPrice) -> ApiPrice:
-    """The same, with the day its provider switches it off where that was announced."""
+def with_retirement(price: ApiPrice, on: date) -> ApiPrice:
+    """The same, with the day its provider switches it off where that was announced, and whether that is past."""
     known = profiles.api_retirements().get(f"{price.provider}:{price.model}")
-    if known is None or price.retires is not None:
+    retires = price.retires or (known.retires if known else None)
+    if retires is None:
         return price
-    instead = f"; the provider recommends {known.replacement}" if known.replacement else ""
-    note = f"{price.note}{instead}" if price.note else instead.removeprefix("; ") or None
-    return price.model_copy(update={"retires": known.retires, "note": note})
+    told = [price.note] if price.note else []
+    if retires < on:
+        told.append(f"switched off on {retires}: at this price it can no longer be had")
+    if known and known.replacement:
+        told.append(f"the provider recommends {known.replacement}")
+    return price.model_copy(update={"retires": retires, "note": "; ".join(told) or None})
 
 
 def rent(gpu: str, gpus: int = 1, kind: Literal["on_demand", "spot"] = "on_demand") -> MachinePrice:
@@ -132,8 +136,8 @@ def price_of_machine(result: BenchResult, gpus: int | None = None) -> MachinePri
     return machine_price.of_machine(result.environment.machine, profiles.gpu_prices_for, profiles.vcpu_price, gpus)
 
 
-def _dated(found: Quote, own: ApiModel | None = None) -> Quote:
-    price = with_retirement(found.price)
+def _dated(found: Quote, on: date, own: ApiModel | None = None) -> Quote:
+    price = with_retirement(found.price, on)
     if own is not None:
         price = price.model_copy(update={"note": "; ".join(n for n in (f"from {own.source}", price.note) if n)})
     return replace(found, price=price)
