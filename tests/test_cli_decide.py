@@ -80,7 +80,8 @@ def test_the_articles_order_shows_the_disagreement(selfhost, answers):
     assert status == 0
     assert out.startswith("Verdict: closed")
     assert "question 3: no ML engineer" in out
-    assert "The gates disagree: the article asks about offline use last" in out
+    assert ": the article asks about offline use last" in out
+    assert "6. On the device or offline? Yes, so open only." in out
     assert selfhost("decide", "--answers", file)[1].startswith("Verdict: owned")
 
 

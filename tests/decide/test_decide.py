@@ -261,6 +261,10 @@ def test_where_the_two_orders_disagree_it_says_why():
     assert found.verdict == "closed"  # nobody to run it: question 3 answers before question 6
     assert not found.article.agrees
     assert "asks about offline use last" in found.article.why
+    assert found.reasons[0].startswith("By the article's six questions, question 3: no ML engineer")
+    assert [q.yes for q in found.article.questions] == [False, False, False, False, False, True]
+    assert [q.leads_to for q in found.article.questions] == [None, None, "closed", None, None, "open only"]
+    assert any("question 6 would lead elsewhere" in conflict for conflict in found.conflicts)
     hosted = verdict(order="article", task="rag", tokens_per_day="20M")
     assert "no question of the article leads to hosted-open" in hosted.article.why
     assert verdict(order="article").article.agrees

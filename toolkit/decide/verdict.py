@@ -10,7 +10,7 @@ from toolkit.decide import article
 from toolkit.decide.answers import Answers, Task, completed
 from toolkit.decide.gates import GATES, MAX_GAP, PLACES_BY_CLASS, SOFT, Gated, gap_of, gate
 from toolkit.decide.money import WORTH_IT_USD, Api, Money, cheapest
-from toolkit.types import Licence, ServingOption, TaskVerdict, Verdict
+from toolkit.types import ArticleVerdict, Licence, ServingOption, TaskVerdict, Verdict
 
 REVIEW_MONTHS = 6
 """Prices and models move within half a year."""
@@ -50,14 +50,15 @@ def decide(
         option = tasks[0].verdict if len({task.verdict for task in tasks}) == 1 else "hybrid"
     said = article.compare(full, option)
     by_article = order == "article"
+    reasons = _reasons(full, choice, option, money, licence, tasks)
     return Verdict(
         verdict=article.ask(full)[2] if by_article else option,
         order="article" if by_article else "gates",
-        reasons=tuple(_reasons(full, choice, option, money, licence, tasks)),
+        reasons=tuple((_by_article(said, option) if by_article else []) + reasons),
         survivors=choice.survivors,
         rejected=choice.gated.rejected,
         flips=tuple(_flips(full, choice, money, licence)),
-        conflicts=tuple(_conflicts(full, choice, licence)),
+        conflicts=tuple(_conflicts(full, choice, licence) + (article.collisions(full) if by_article else [])),
         review_date=_review(today, money),
         p_cheaper=_p_cheaper(money, choice.survivors),
         tasks=tasks,
@@ -65,6 +66,13 @@ def decide(
         licence=licence,
         assumed=assumed,
     )
+
+
+def _by_article(said: ArticleVerdict, chosen: ServingOption) -> list[str]:
+    """Which of the article's questions decided, and whether the gates come to the same."""
+    which = f"question {said.question}" if said.question else "its default"
+    gates = "The gates agree" if said.agrees else f"The gates choose {chosen}: {said.why}"
+    return [f"By the article's six questions, {which}: {said.answer}.", f"{gates}. What they say:"]
 
 
 def _choose(answers: Answers, money: Money, licence: Licence | None) -> _Choice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from toolkit.report import words
-from toolkit.types import Verdict
+from toolkit.types import ArticleQuestion, Verdict
 
 NAMES = {
     "closed": "a closed model's API",
@@ -22,12 +22,9 @@ def render(verdict: Verdict) -> str:
     """Every part that has something to say."""
     parts = [f"Verdict: {verdict.verdict} ({NAMES[verdict.verdict]})."]
     if verdict.order == "article" and verdict.article is not None:
-        said = verdict.article
-        which = f"question {said.question}" if said.question else "its default"
-        parts.append(f"By the article's six questions, {which}: {said.answer}.")
-        parts.append("The gates agree." if said.agrees else f"The gates disagree: {said.why}.")
+        parts.append(_list("The article's six questions", [_question(q) for q in verdict.article.questions]))
     parts += [
-        _list("Why" if verdict.order == "gates" else "What the gates say", verdict.reasons),
+        _list("Why", verdict.reasons),
         _list("Ruled out", [f"{r.option}, by the gate {r.gate}: {r.reason}." for r in verdict.rejected]),
         _list("It would be", verdict.flips),
         _list("Conflicts", verdict.conflicts),
@@ -37,6 +34,11 @@ def render(verdict: Verdict) -> str:
         parts.append(f"Self-hosting is cheaper with a probability of {words.percent(verdict.p_cheaper)}.")
     parts.append(f"Look again on {verdict.review_date}.")
     return "\n\n".join(part for part in parts if part)
+
+
+def _question(asked: ArticleQuestion) -> str:
+    leads = f", so {asked.leads_to}" if asked.leads_to else ""
+    return f"{asked.number}. {asked.question} {'Yes' if asked.yes else 'No'}{leads}."
 
 
 def _list(title: str, items: Sequence[str]) -> str:

@@ -51,6 +51,7 @@ from toolkit.types.memory import (
 from toolkit.types.money import (
     Alternative,
     ApiPrice,
+    ArticleQuestion,
     ArticleVerdict,
     Audit,
     AuditedClaim,
@@ -109,6 +110,7 @@ __all__ = [
     "ApiModel",
     "ApiPrice",
     "ApiRetirement",
+    "ArticleQuestion",
     "ArticleVerdict",
     "Audit",
     "AuditedClaim",

@@ -210,6 +210,16 @@ class TaskVerdict(Frozen):
     reason: str
 
 
+class ArticleQuestion(Frozen):
+    """One of the article's six questions, what these answers say to it, and where that leads."""
+
+    number: int
+    question: str
+    yes: bool
+    leads_to: str | None
+    """What the article concludes from that answer; None: it goes on to the next question."""
+
+
 class ArticleVerdict(Frozen):
     """What the source article's six questions say: the first that triggers decides."""
 
@@ -220,6 +230,8 @@ class ArticleVerdict(Frozen):
     agrees: bool
     """Whether the gates come to the same kind of hosting."""
     why: str
+    questions: tuple[ArticleQuestion, ...] = ()
+    """All six, in the article's order; the first that leads somewhere decides."""
 
 
 class Verdict(Document):
