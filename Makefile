@@ -68,7 +68,7 @@ test: $(VENV)/.dev install-llama browser deploy-parsers ## every test that can r
 faults: $(VENV)/.dev install-llama ## every fault 20 times
 	@SELFHOST_FAULT_REPEATS=20 $(BIN)/pytest -q -m faults --timeout=1800 -n $(FAULT_JOBS)
 
-test-deploy: $(VENV)/.dev deploy-parsers ## deployment files read by SkyPilot and Ray: two minutes, 0.8 GB the first time
+test-deploy: $(VENV)/.dev deploy-parsers ## deployment files read by SkyPilot, Ray, Podman, Prometheus: two minutes, 0.9 GB the first time
 	@$(BIN)/pytest -q -m deploy
 
 .PHONY: soak

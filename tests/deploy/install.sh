@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the environment in which SkyPilot, Ray Serve, the types of the Prometheus operator, the schemas of a cluster and
-# Podman's Quadlet generator read our files: about two minutes and 0.8 GB, once. It is made anew when this list changes,
-# and gives up where no package index answers.
+# Makes the environment in which SkyPilot, Ray Serve, the types of the Prometheus operator, the schemas of a cluster,
+# Podman's Quadlet generator and promtool read our files: about two minutes and 0.9 GB, once. It is made anew when this
+# list changes, and gives up where no package index answers.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 venv="${1:-.venv-deploy}"
@@ -19,4 +19,4 @@ if [ "$(cat "$venv/.installed" 2>/dev/null)" != "${packages[*]} ${alone[*]}" ]; 
   "${pip[@]}" --no-deps "${alone[@]}"
   echo "${packages[*]} ${alone[*]}" > "$venv/.installed"
 fi
-bash "$here/quadlet.sh" "$venv/quadlet" || echo "no Quadlet generator: its test falls back to the manual's list of keys"
+bash "$here/tools.sh" "$venv/tools" || echo "no Quadlet generator or no promtool: their tests will say so and be skipped"

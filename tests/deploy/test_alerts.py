@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ from typing import Any
 import promql_parser as promql
 import pytest
 
+from tests.deploy import tools
 from tests.deploy.plans import HELD, docs, made
 from tests.deploy.test_dashboard import VLLM_COUNTERS, VLLM_GAUGES, VLLM_HISTOGRAMS
 from toolkit.deploy.deploy import CONTAINERS
 
 WATCHED = [(case, target) for case, target in HELD if target not in ("skypilot", "rayserve")]
 """SkyPilot's address leads to another replica each time, and Ray renames the engine's series."""
-PROMTOOL = shutil.which("promtool")
-WITHOUT = "promtool is not installed here (Debian: apt-get install prometheus); the form is checked beside this"
+PROMTOOL = tools.find("promtool")
+WITHOUT = f"promtool {tools.MISSING}; the form is checked beside this"
 KNOWN = {
     "up",
     *(f"vllm:{c}_total" for c in VLLM_COUNTERS),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import promql_parser as promql
 import pytest
 from ruamel.yaml import YAML
 
+from tests.deploy import tools
 from tests.faults.test_fault_16_out_of_memory import KV_BUFFER
 from tests.supervise.conftest import world  # noqa: F401 - a fixture
 from tests.supervise.harness import QUICK, World, chat, kill, until, until_new_engine
@@ -169,9 +169,9 @@ def test_the_rules_have_the_form_that_prometheus_reads() -> None:
 @pytest.mark.slow
 def test_the_rules_fire_when_they_should() -> None:
     """Prometheus' own judge, with series made by hand."""
-    promtool = shutil.which("promtool")
+    promtool = tools.find("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed here (Debian: apt-get install prometheus)")
+        pytest.skip(f"promtool {tools.MISSING}")
     unit = Path(__file__).parent / "alerts_unit.yml"
     for words in (("check", "rules", str(FOLDER / "alerts.yml")), ("test", "rules", str(unit))):
         done = subprocess.run([promtool, *words], capture_output=True, text=True, timeout=60, check=False)

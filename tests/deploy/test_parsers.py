@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.plans import HELD, docs, made
+from tests.deploy.tools import PLACE
 from toolkit.deploy import hardware
 
 pytestmark = pytest.mark.deploy
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACE = Path(os.environ.get("SELFHOST_DEPLOY_VENV", ROOT / ".venv-deploy"))
 PYTHON = PLACE / "bin" / "python"
 SCHEMAS = Path(__file__).parent / "schemas"
 

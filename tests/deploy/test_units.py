@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import os
 import re
 import shlex
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy import tools
 from tests.deploy.plans import CASES, HELD, made, options, vllm
 from toolkit.deploy.deploy import Deployed, deploy
 from toolkit.errors import InputError
@@ -27,8 +27,6 @@ MANUAL = """AddCapability AddDevice AddHost Annotation AutoUpdate CgroupsMode Co
     StopTimeout SubGIDMap SubUIDMap Sysctl Timezone Tmpfs UIDMap Ulimit Unmask User UserNS Volume WorkingDir"""
 CONTAINER_KEYS = set(MANUAL.split())
 """Keys of ``[Container]``: podman-systemd.unit(5) of Podman 5, read 2026-11-24."""
-PLACE = Path(os.environ.get("SELFHOST_DEPLOY_VENV", Path(__file__).resolve().parents[2] / ".venv-deploy"))
-"""Where `install.sh` puts the generator."""
 REPEATED = {"Environment", "Volume", "AddDevice"}
 
 
@@ -106,12 +104,11 @@ def test_quadlet_files_have_only_what_podman_knows(case: str, tmp_path: Path) ->
 
 def quadlet(folder: Path) -> dict[str, str]:
     """The services that Podman's own generator makes of the files in a folder, by name."""
-    found = (PLACE / "quadlet", Path("/usr/libexec/podman/quadlet"))
-    generator = next((path for path in found if path.is_file()), None)
+    generator = tools.find("quadlet")
     if generator is None:
-        pytest.skip("Podman's generator is not here; `make test-deploy` fetches Debian's, and its test is above")
+        pytest.skip(f"Podman's generator {tools.MISSING}")
     done = subprocess.run(
-        [str(generator), "-dryrun", "-user"],
+        [generator, "-dryrun", "-user"],
         env={"PATH": "/usr/bin:/bin", "QUADLET_UNIT_DIRS": str(folder), "HOME": str(folder)},
         capture_output=True,
         text=True,
