@@ -17,7 +17,7 @@ from toolkit import profiles
 from toolkit.models import ggml
 from toolkit.models.config_spec import spec_from_config
 from toolkit.size import Ask, Device, plan
-from toolkit.size.usable import usable_bytes
+from toolkit.size.usable import fabric, usable_bytes
 from toolkit.types import GIB, MIB, Gpu, MemoryPlan, ModelSpec
 
 HERE = Path(__file__).parent
@@ -73,7 +73,12 @@ def public_plan(row: dict[str, Any]) -> tuple[MemoryPlan, ModelSpec, Gpu]:
     profile, gpu = profiles.model(row["model"]), profiles.gpu(row["gpu"])
     spec = spec_from_config(profile.config, profile.name, source="profile", fmt=row["format"])
     size = int(row["usable_gib"] * GIB) if row["usable_gib"] else usable_bytes(gpu)[0]
-    ask = Ask(spec, (Device(gpu.name, size, "gpu", "logged"),) * row["tp"], "vllm", row["engine_version"])
+    ask = Ask(
+        spec,
+        (Device(gpu.name, size, "gpu", "logged", gpu.compute_capability, fabric(gpu)),) * row["tp"],
+        "vllm",
+        row["engine_version"],
+    )
     keys = ("context", "tp", "max_num_seqs", "max_num_batched_tokens", "eager")
     told = {k: row[k] for k in keys} | {"gpu_memory_utilization": row["utilization"]}
     return plan(ask.with_(**told)), spec, gpu
@@ -99,8 +104,21 @@ def public_report() -> None:
         release = ".".join(row["engine_version"].split(".")[:2])
         where = f"{row['gpu']}{' x ' + str(row['tp']) if row['tp'] > 1 else ''}"
         print(f"| vLLM {release}, {where} | {architecture} | 1 | {abs(ours):.2f} GiB | {abs(naive):.2f} GiB |")
-    ours, naive = mean(abs(f[2]) for f in found), mean(abs(f[3]) for f in found)
-    print(f"| **vLLM 0.7-0.26, public logs** | all | {len(found)} | **{ours:.2f} GiB** | {naive:.2f} GiB |")
+    for what, some in (("text models", text_only(found)), ("all", found)):
+        ours, naive = mean(abs(f[2]) for f in some), mean(abs(f[3]) for f in some)
+        share = mean(abs(f[2]) / card_gib(f[0]) for f in some)
+        whole = f"**{ours:.2f} GiB ({share:.1%} of the card)**"
+        print(f"| **vLLM 0.7-0.26, public logs** | {what} | {len(some)} | {whole} | {naive:.2f} GiB |")
+
+
+def card_gib(row: dict[str, Any]) -> float:
+    """What the engine saw of the card of a public start."""
+    return float(row["usable_gib"] or usable_bytes(profiles.gpu(row["gpu"]))[0] / GIB)
+
+
+def text_only(found: list[tuple[dict[str, Any], str, float, float, float]]) -> Any:
+    """Without the models that see."""
+    return [f for f in found if "VL" not in f[1]]
 
 
 def llamacpp_errors() -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from toolkit.errors import InputError
 
@@ -55,11 +55,12 @@ def _named(gpu: list[str], vram_gib: float | None) -> tuple[Device, ...]:
 def _profiled(name: str, given_bytes: int | None) -> Device:
     from toolkit import profiles
     from toolkit.size import Device
-    from toolkit.size.usable import usable_bytes
+    from toolkit.size.usable import fabric, usable_bytes
 
     record = profiles.gpu(name)
     size, how = (given_bytes, "as given") if given_bytes is not None else usable_bytes(record)
-    return Device(record.name, size, "cpu" if record.device_class == "cpu" else "gpu", how, record.compute_capability)
+    kind: Literal["cpu", "gpu"] = "cpu" if record.device_class == "cpu" else "gpu"
+    return Device(record.name, size, kind, how, record.compute_capability, fabric(record))
 
 
 def split(text: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from toolkit.models.gguf_mix import MIXES
 from toolkit.size import Ask, Device, answer, llamacpp, vllm
 from toolkit.size.ask import Estimate
 from toolkit.size.certainty import certainty
-from toolkit.size.usable import usable_bytes
+from toolkit.size.usable import fabric, usable_bytes
 from toolkit.types import Certainty, Gpu, ModelSpec
 
 COUNTS = (1, 2, 4, 8)
@@ -93,7 +93,8 @@ def engine_of(spec: ModelSpec) -> Literal["vllm", "llama.cpp"]:
 def fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice, owned: int | None = None) -> list[Candidate]:
     """The first counts of that device that hold the model and one request, by `size`; or the count that is there."""
     size, how = usable_bytes(gpu)
-    device = Device(gpu.name, size, "cpu" if gpu.device_class == "cpu" else "gpu", how, gpu.compute_capability)
+    kind: Literal["cpu", "gpu"] = "cpu" if gpu.device_class == "cpu" else "gpu"
+    device = Device(gpu.name, size, kind, how, gpu.compute_capability, fabric(gpu))
     engine = engine_of(spec)
     found: list[Candidate] = []
     if engine == "vllm" and not _runs(spec.quant, gpu):

@@ -66,13 +66,13 @@ def _on_every_gpu(model: ModelSpec, engine: str, settings: dict[str, Any]) -> Me
     """The plan on the least memory that holds it, with the fewest of every GPU of the profiles."""
     from toolkit import profiles
     from toolkit.size import Ask, Device, minimum, plan
-    from toolkit.size.usable import usable_bytes
+    from toolkit.size.usable import fabric, usable_bytes
 
     devices = []
     for gpu in profiles.gpus().values():
         if gpu.vram_gib is not None and gpu.device_class not in ("cpu", "apple"):
             size, how = usable_bytes(gpu)
-            devices.append(Device(gpu.name, size, "gpu", how, gpu.compute_capability))
+            devices.append(Device(gpu.name, size, "gpu", how, gpu.compute_capability, fabric(gpu)))
     name: Literal["vllm", "llama.cpp"] = "vllm" if engine == "vllm" else "llama.cpp"
     ask = Ask(model=model, devices=tuple(devices[:1]), engine=name, **settings)
     found = {d: minimum(ask, d) for d in devices}

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from toolkit.models.tensors import TensorShape
 from toolkit.types import AdapterSite, Role
 
-LINEAR = frozenset[Role]({"attention", "mlp", "experts", "recurrent", "router"})
+LINEAR = frozenset[Role]({"attention", "latent", "mlp", "experts", "recurrent", "router"})
 OUTER = frozenset[Role]({"embedding", "head"})
 ROW_PARALLEL = ("o_proj", "out_proj", "down_proj")
 REPLICATED = ("q_a_proj", "kv_a_proj_with_mqa", "wq_b", "wk", "weights_proj", "gate", "shared_expert_gate")

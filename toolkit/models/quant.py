@@ -16,7 +16,7 @@ from toolkit.errors import InputError, UnknownNameError
 from toolkit.models.tensors import TensorShape
 from toolkit.types import Role
 
-DENSE = frozenset[Role]({"attention", "mlp", "experts", "mtp"})
+DENSE = frozenset[Role]({"attention", "latent", "mlp", "experts", "mtp"})
 EXPERTS = frozenset[Role]({"experts"})
 NONE = frozenset[Role]()
 

@@ -31,6 +31,7 @@ MTP = _words("mtp nextn mtp_layers mtp_block")
 RECURRENT = _words("linear_attn mamba ssm A_log dt_bias dt_proj x_proj conv conv1d D in_proj out_proj time_mixer")
 ATTENTION = _words("self_attn attn attention self_attention attention_block")
 PROJECTIONS = _words("q_proj k_proj v_proj o_proj qkv_proj")
+LATENT = _words("q_a_proj kv_a_proj_with_mqa kv_a_proj fused_qkv_a_proj_with_mqa indexer wq_a wkv_a")
 ROUTER = _words("gate router shared_expert_gate weights_proj e_score_correction_bias")
 SHARED = _words("shared_expert shared_experts")
 MLP = _words("mlp feed_forward ffn fc1_latent_proj fc2_latent_proj gate_proj up_proj down_proj")
@@ -89,6 +90,7 @@ def _inside(name: str) -> Role:
         ("mlp", bool(parts & SHARED)),
         ("experts", any(p == "experts" or p.endswith("switch_mlp") for p in parts)),
         ("norm", any("norm" in p or p.startswith("ln_") for p in parts)),
+        ("latent", bool(parts & LATENT)),
         ("attention", bool(parts & ATTENTION)),
         ("recurrent", bool(parts & RECURRENT)),
         ("attention", bool(parts & PROJECTIONS)),

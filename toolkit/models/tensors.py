@@ -83,18 +83,18 @@ def _gqa(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape
 def _mla(a: Attention, hidden: int, prefix: str, i: int) -> Iterator[TensorShape]:
     at, qk = f"{prefix}.self_attn", a.nope_dim + a.rope_dim
     if a.q_lora:
-        yield TensorShape(f"{at}.q_a_proj.weight", (a.q_lora, hidden), "attention", i)
+        yield TensorShape(f"{at}.q_a_proj.weight", (a.q_lora, hidden), "latent", i)
         yield TensorShape(f"{at}.q_a_layernorm.weight", (a.q_lora,), "norm", i)
         yield TensorShape(f"{at}.q_b_proj.weight", (a.heads * qk, a.q_lora), "attention", i)
     else:
         yield TensorShape(f"{at}.q_proj.weight", (a.heads * qk, hidden), "attention", i)
-    yield TensorShape(f"{at}.kv_a_proj_with_mqa.weight", (a.kv_lora + a.rope_dim, hidden), "attention", i)
+    yield TensorShape(f"{at}.kv_a_proj_with_mqa.weight", (a.kv_lora + a.rope_dim, hidden), "latent", i)
     yield TensorShape(f"{at}.kv_a_layernorm.weight", (a.kv_lora,), "norm", i)
     yield TensorShape(f"{at}.kv_b_proj.weight", (a.heads * (a.nope_dim + a.v_head_dim), a.kv_lora), "attention", i)
     yield TensorShape(f"{at}.o_proj.weight", (hidden, a.heads * a.v_head_dim), "attention", i)
     if a.index_heads:
-        yield TensorShape(f"{at}.indexer.wq_b.weight", (a.index_heads * a.index_dim, a.q_lora), "attention", i)
-        yield TensorShape(f"{at}.indexer.wk.weight", (a.index_dim, hidden), "attention", i)
+        yield TensorShape(f"{at}.indexer.wq_b.weight", (a.index_heads * a.index_dim, a.q_lora), "latent", i)
+        yield TensorShape(f"{at}.indexer.wk.weight", (a.index_dim, hidden), "latent", i)
         yield TensorShape(f"{at}.indexer.k_norm.weight", (a.index_dim,), "norm", i)
         yield TensorShape(f"{at}.indexer.k_norm.bias", (a.index_dim,), "norm", i)
         yield TensorShape(f"{at}.indexer.weights_proj.weight", (a.index_heads, hidden), "router", i)

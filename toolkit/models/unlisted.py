@@ -90,7 +90,7 @@ def _contradicted(decoder: Decoder, tensors: tuple[Tensor, ...]) -> str | None:
         role, layer = roles.of(t.name, len(decoder.layers))
         if role == "recurrent":
             return f"its tensor {t.name[:80]!r} keeps a state"
-        if role != "attention" or layer is None:
+        if role not in ("attention", "latent") or layer is None:
             continue
         module, last = _module(t.name)
         if module not in PLAIN:

@@ -24,6 +24,9 @@ class Device:
     how: str
     """Where ``usable_bytes`` comes from, for the reader."""
     compute_capability: str | None = None
+    fabric: bool | None = None
+    """Whether several of them are joined by a switched fabric (NVLink of SXM boards, Infinity Fabric), not by PCIe or a
+    bridge; None where it is not known."""
 
 
 @dataclass(frozen=True)

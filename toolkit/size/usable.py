@@ -32,6 +32,12 @@ def usable_bytes(gpu: Gpu) -> tuple[int, str]:
     return int(gpu.vram_gib * share * GIB), f"{gpu.vram_gib:g} GiB label × {share}, as logged on cards of its kind"
 
 
+def fabric(gpu: Gpu) -> bool | None:
+    """Whether every device of that kind reaches every other at full speed, by its record; None where that is silent."""
+    link = gpu.interconnect
+    return None if link is None else link.startswith(("NVLink", "Infinity Fabric")) and "PCIe" not in link
+
+
 def _share(gpu: Gpu) -> float:
     bandwidth = gpu.mem_bw_gbs or 0
     if gpu.device_class == "apple":

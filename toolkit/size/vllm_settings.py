@@ -21,11 +21,18 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 CPU_BATCHED, CPU_SEQS = 2048, 128
 """`EngineArgs` on its CPU build, times the world size (API server)."""
 
+SAMPLER_SINCE = (0, 17)
+"""First release whose warm-up samples by FlashInfer's kernels."""
+
 CHUNKED_SINCE = (0, 8)
 """First release whose engine (V1) takes long prompts in chunks by itself and has defaults by card."""
 
 UNCHUNKED_UP_TO = 32_768
 """Before, a step was as long as the model, up to this many tokens; longer ones were chunked (`EngineArgs` of v0.7)."""
+
+
+FABRIC_FROM = 70 * GIB
+"""Cards of this size are sold on boards with a fabric; smaller ones mostly are not."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +42,22 @@ class Rules:
     utilization: float
     sampler_bytes: float
     """Bytes per (vocabulary entry × sequence) of the sampler's warm-up."""
-    sampler_extra_bytes: int
-    non_torch_tp1: int
-    non_torch_tp: int
+    keeps_rows: bool
+    """Whether the hidden rows of a step are held beside the sampler's."""
     graphs_in_budget: bool
 
 
 def rules(version: tuple[int, int]) -> Rules:
     """Constants of a release.
 
-    Sources: sampler 38.9 B up to v0.16 (7 of 7 text runs 38.4-39.6) and 14.2 B + 0.15 GiB from v0.17; non-torch
-    0.13/0.55 GiB on v0.11 and 0.25/2.10 GiB on v0.19 (27 measured H100 runs, llm-d-planner accuracy report);
-    default utilisation 0.92 by v0.22; graphs subtracted from v0.21.
+    Sources: sampler 38.9 B up to v0.16 (7 of 7 text runs 38.4-39.6) and 14.2 B from v0.17 (27 measured H100 runs,
+    llm-d-planner accuracy report); default utilisation 0.92 by v0.22; graphs subtracted from v0.21.
     """
-    old_sampler = version < (0, 17)
+    old_sampler = version < SAMPLER_SINCE
     return Rules(
         utilization=0.92 if version >= (0, 22) else 0.90,
         sampler_bytes=38.9 if old_sampler else 14.2,
-        sampler_extra_bytes=0 if old_sampler else int(0.15 * GIB),
-        non_torch_tp1=int((0.13 if old_sampler else 0.25) * GIB),
-        non_torch_tp=int((0.55 if old_sampler else 2.10) * GIB),
+        keeps_rows=not old_sampler or version < CHUNKED_SINCE,
         graphs_in_budget=version >= (0, 21),
     )
 
@@ -78,9 +81,12 @@ def scheduler_defaults(usable_bytes: int, name: str) -> tuple[int, int]:
     """(max_num_batched_tokens, max_num_seqs) of the API server by GPU (vllm `EngineArgs`, usage context)."""
     if usable_bytes >= 160 * GIB:
         return 16384, 1024
-    if usable_bytes >= 70 * GIB and "a100" not in name.lower():
-        return 8192, 1024
-    return 2048, 256
+    return (8192, 1024) if is_large(usable_bytes, name) else (2048, 256)
+
+
+def is_large(usable_bytes: int, name: str) -> bool:
+    """Whether vLLM takes the card for one of the Hopper class or above (`EngineArgs`)."""
+    return usable_bytes >= 70 * GIB and "a100" not in name.lower()
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,10 @@ class Resolved:
     pp: int
     context: int
     cpu: bool = False
+    large: bool = False
+    """A data-centre card from Hopper on, as vLLM tells them: 70 GiB or more, and no A100."""
+    fabric: bool = False
+    """Ranks are joined by a switched fabric."""
     eager: bool = False
     block_size: int | None = None
     """As the user fixed it."""
@@ -156,6 +166,8 @@ def resolve(ask: Ask) -> Resolved:
         pp=pp,
         context=context,
         cpu=cpu,
+        large=not cpu and is_large(first.usable_bytes, first.name),
+        fabric=_fabric(ask),
         eager=cpu or ask.eager,
         block_size=ask.block_size,
         prefix_caching=ask.prefix_caching,
@@ -165,6 +177,12 @@ def resolve(ask: Ask) -> Resolved:
         lora_rank=_rank(ask) if adapters else 0,
         loras=(ask.max_loras or LORAS) if adapters else 0,
     )
+
+
+def _fabric(ask: Ask) -> bool:
+    """Whether the ranks' devices have a fabric; large cards do where nothing is known."""
+    used = ask.devices[: (ask.tp or len(ask.devices)) * (ask.pp or 1)]
+    return all(d.fabric if d.fabric is not None else d.usable_bytes >= FABRIC_FROM for d in used)
 
 
 def _check_ranks(ask: Ask, tp: int, pp: int) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from toolkit.size.ask import MTP
 from toolkit.size.vllm_settings import Resolved
-from toolkit.types import ModelSpec, Role
+from toolkit.types import ModelSpec, Role, WeightGroup
 
 SPLIT_ROLES = frozenset[Role]({"embedding", "head", "attention", "mlp", "experts", "recurrent", "mtp"})
-"""Roles divided over tensor-parallel ranks; norms and routers are replicated."""
+"""Roles divided over tensor-parallel ranks; norms, routers and MLA's down-projections are replicated."""
 
 ADAPTER_BYTES = 2
 """Bytes per element of an adapter (``lora_dtype`` auto: the model's 16 bits)."""
@@ -28,7 +28,17 @@ def per_rank(model: ModelSpec, r: Resolved) -> int:
             total += _experts(model, group.bytes, r)
         else:
             total += group.bytes // r.tp if group.role in SPLIT_ROLES else group.bytes
+            total += _whole_heads(model, group, r.tp) if group.role == "attention" else 0
     return total
+
+
+def _whole_heads(model: ModelSpec, group: WeightGroup, tp: int) -> int:
+    """What a rank holds of keys and values beyond its share: with more ranks than KV heads, one whole head each."""
+    layer = model.attention[group.layer] if group.layer is not None else None
+    if layer is None or not 0 < layer.kv_heads < tp or layer.kind == "mla":
+        return 0
+    rows = (layer.head_dim_k + layer.head_dim_v) * (tp - layer.kv_heads) // tp
+    return rows * model.hidden * group.bytes // max(1, group.params)
 
 
 def _experts(model: ModelSpec, size: int, r: Resolved) -> int:

@@ -43,6 +43,7 @@ Role = Literal[
     "head",
     "norm",
     "attention",
+    "latent",
     "mlp",
     "experts",
     "router",
@@ -51,7 +52,8 @@ Role = Literal[
     "mtp",
     "other",
 ]
-"""What a weight tensor is for. Placement, tensor parallelism and quantization all go by role."""
+"""What a weight tensor is for. Placement, tensor parallelism and quantization all go by role; ``latent`` are MLA's
+projections down to its latents and the index of sparse attention, which every rank holds whole."""
 
 
 class WeightGroup(Frozen):
