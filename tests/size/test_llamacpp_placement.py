@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -82,18 +82,20 @@ def test_weights_and_cache_are_the_engines_on_every_device(models: dict[str, Mod
 
 
 def test_compute_buffers_are_near_the_engines(models: dict[str, ModelSpec]) -> None:
-    """Where the GPUs hold every layer; partial offload has its own, wider bar."""
+    """On every device of the 246 placements: none 10 % away."""
     whole, partial = [], []
     for row in rows():
         for name, share in shares(models[row["model"]], row).items():
-            if name not in row["buffers"] or row["gpu_layers"] == 0:
+            if name not in row["buffers"]:
                 continue
             error = abs(share.compute / row["buffers"][name][2] - 1)
             (whole if row["gpu_layers"] == 999 else partial).append(error)
-    print(f"whole: mean {mean(whole):.1%}, worst {max(whole):.1%}; partial: mean {mean(partial):.1%}")
-    assert mean(whole) < 0.03
-    assert max(whole) < 0.15
-    assert median(partial) < 0.05
+    print(f"whole: mean {mean(whole):.1%}, worst {max(whole):.1%}")
+    print(f"partial: mean {mean(partial):.1%}, worst {max(partial):.1%}")
+    assert len(whole) + len(partial) == 654
+    assert mean(whole) < 0.01
+    assert mean(partial) < 0.03
+    assert max(whole + partial) < 0.10
 
 
 MOE = "qwen3-30b-a3b"

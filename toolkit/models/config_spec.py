@@ -34,7 +34,8 @@ def spec_from_config(
     mix = gguf_mix.canonical(fmt) if fmt else None
     if mix:
         facts = _mix_facts(decoder)
-        return spec_from_decoder(decoder, config, name, source, path, mix, lambda t: gguf_mix.bytes_of(t, mix, facts))
+        spec = spec_from_decoder(decoder, config, name, source, path, mix, lambda t: gguf_mix.bytes_of(t, mix, facts))
+        return _one_file(spec)
     own = quant.of_config(config)
     chosen = quant.scheme(fmt) if fmt else own
     chosen = own if chosen.name == own.name else chosen
@@ -44,6 +45,15 @@ def spec_from_config(
         return spec
     note = f"the name says {named}, config.json declares no quantization; sized as {own.name} unless a format is named"
     return spec.model_copy(update={"notes": (*spec.notes, note)})
+
+
+def _one_file(spec: ModelSpec) -> ModelSpec:
+    """What a GGUF file of it holds and llama.cpp loads: vision towers are a file of their own, prediction layers idle."""
+    told = {"vision": "its vision tower would be a file of its own (mmproj), which is not counted"}
+    held = {g.role for g in spec.weights}
+    notes = tuple(note for role, note in told.items() if role in held)
+    kept = tuple(g for g in spec.weights if g.role not in ("vision", "mtp"))
+    return spec.model_copy(update={"weights": kept, "notes": (*spec.notes, *notes)})
 
 
 def _mix_facts(decoder: Decoder) -> gguf_mix.Facts:

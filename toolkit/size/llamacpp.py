@@ -143,7 +143,8 @@ def _predicting(model: ModelSpec, r: Resolved, where: Placement) -> list[int]:
 def shares(model: ModelSpec, where: Placement, r: Resolved) -> list[Share]:
     """Bytes per device, in the order given. A layer's cache lies where the layer does, whatever tensors moved."""
     cells = cells_per_stream(r)
-    compute = llamacpp_compute.buffers(graph(model, r), where)
+    in_host = [layer_cache(model.attention[i], r, cells) for i in range(model.layers) if where.layers[i] == where.cpu]
+    compute = llamacpp_compute.buffers(graph(model, r), where, max(in_host, default=0))
     result = []
     for index, device in enumerate(where.devices):
         layers = [i for i in range(model.layers) if where.layers[i] == index]

@@ -6,7 +6,8 @@ coefficients are those of the allocator's own answers: the engine's planner over
 246 placements on one to three GPUs (`tests/accuracy/llamacpp_planned.jsonl`).
 
 Builds before June 2026 reserve logits for every token of a batch. Where matrices lie in host memory, the first GPU
-still multiplies large batches with them and needs room for a copy of the largest (``op_offload``).
+still multiplies large batches with them and needs room for a copy of the largest (``op_offload``); it attends for those
+layers too, with a copy of the layer's cache.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ COPIES = 4
 COPY_SHARE = 0.75
 """Of a copied matrix of a dense layer: how much of it does not fit into holes that the allocator has anyway (0.5-1.0
 on the planner's answers)."""
+
+
+SINKS = ("gpt-oss", "GptOssForCausalLM")
+"""Architectures whose softmax has a further input, a weight of the layer."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,35 @@ class Graph:
 
     @property
     def _places(self) -> int:
-        """Row numbers of transposed values, 8 bytes each (``v_idxs``)."""
-        return 0 if self.flash_attn else max(a.kv_heads * a.head_dim_v for a in self.model.attention) * self.tokens * 8
+        """Row numbers of transposed values, 8 bytes each (``v_idxs``); of full and of sliding layers."""
+        if self.flash_attn:
+            return 0
+        return len(self.cells) * max(a.kv_heads * a.head_dim_v for a in self.model.attention) * self.tokens * 8
 
     @property
     def layer(self) -> int:
         """The widest moment of a layer, bytes, without masks."""
-        attends = max(_attention_row(self.model, layer) for layer in self.model.attention)
-        scores = 0 if self.flash_attn else max(self.cells) * self.model.heads
-        return max(_mlp_row(self.model), attends + scores) * self.tokens * 4
+        return max(_mlp_row(self.model) * self.tokens * 4, self.attention)
+
+    @property
+    def attention(self) -> int:
+        """The moment of the attention."""
+        return max(_attention_row(self.model, layer) for layer in self.model.attention) * self.tokens * 4 + self.scores
+
+    @property
+    def scores(self) -> int:
+        """The score matrix, which flash attention does without."""
+        return 0 if self.flash_attn else max(self.cells) * self.model.heads * self.tokens * 4
+
+    @property
+    def queries(self) -> int:
+        """Bytes of the widest layer's queries."""
+        return max(self.model.heads * (a.head_dim_k or a.latent_dim) for a in self.model.attention) * self.tokens * 4
+
+    @property
+    def post_norms(self) -> int:
+        """Rows that norms behind attention and MLP keep while a matrix or a cache is copied."""
+        return 2 * self.row if self.model.architecture.lower().startswith("gemma") else 0
 
     @property
     def logits(self) -> int:
@@ -77,8 +102,8 @@ def alone(graph: Graph) -> int:
     return max(graph.layer + graph.masks, graph.logits + graph.row)
 
 
-def buffers(graph: Graph, where: Placement) -> list[int]:
-    """Compute buffer of every device, bytes."""
+def buffers(graph: Graph, where: Placement, host_cache: int = 0) -> list[int]:
+    """Compute buffer of every device, bytes; ``host_cache`` is the largest layer's cache in host memory."""
     gpus = where.gpus
     if not gpus:
         return [alone(graph)] * len(where.devices)
@@ -89,7 +114,11 @@ def buffers(graph: Graph, where: Placement) -> list[int]:
         first = n == 0
         result[i] = _on_gpu(graph, first=first, pipelined=where.pipelined, output=i == where.output) if i in used else 0
         if first and copied:
-            result[i] = max(result[i], _with_copy(graph, copied, expert))
+            result[i] = max(result[i], _with_copy(graph, copied, expert, host_cache))
+        if first and host_cache:
+            result[i] = max(result[i], _attending_for_host(graph, copied, host_cache, some=i in used))
+        if first and where.output not in gpus and graph.logits:
+            result[i] = max(result[i], _head(graph.model) + graph.logits)
     if where.cpu is not None:
         times = COPIES if where.pipelined else 1
         result[where.cpu] = times * (graph.host_masks + graph.row) + (graph.row if graph.build.half_masks else 0)
@@ -101,19 +130,39 @@ def _on_gpu(graph: Graph, *, first: bool, pipelined: bool, output: bool) -> int:
     layers = graph.layer - graph.row + graph.masks
     logits = graph.logits if output else 0
     if not pipelined:
-        return max(layers, logits)
+        later = 0 if first else min(graph.queries, graph.layer - graph.attention)
+        return max(layers - max(0, later), logits)
     more = (COPIES - 1) * (graph.masks + graph.row) + graph.row + (0 if first else COPIES * graph.row)
     return max(layers, logits + graph.masks) + more
 
 
-def _with_copy(graph: Graph, copied: int, expert: bool) -> int:
-    """The moment at which a matrix from host memory is multiplied."""
+def _attending_for_host(graph: Graph, copied: int, cache: int, *, some: bool) -> int:
+    """The moment at which the first GPU attends for a layer in host memory, whose cache is copied to it.
+
+    The scores of a model with sinks are held twice where ``some`` layers are the GPU's own.
+    """
+    if not graph.flash_attn:
+        twice = graph.scores if some and graph.model.architecture in SINKS else 0
+        return graph.attention - graph.row + graph.masks + cache + twice
+    if graph.model.experts:
+        return 0
+    return cache + copied + graph.masks + 2 * (graph.queries + graph.row) + graph.post_norms
+
+
+def _head(model: ModelSpec) -> int:
+    """Bytes of the output matrix."""
+    role = "embedding" if model.tied_embeddings else "head"
+    return sum(g.bytes for g in model.weights if g.role == role)
+
+
+def _with_copy(graph: Graph, copied: int, expert: bool, cache: int) -> int:
+    """The moment at which a matrix from host memory is multiplied; of experts, beside the layer's copied cache."""
     model = graph.model
     if expert:
         inner = model.experts_per_token * model.moe_intermediate
         routed = 2 * inner + (model.experts_per_token + 1) * model.hidden
-        return copied + routed * graph.tokens * 4 + graph.masks
-    return int(copied * COPY_SHARE) + graph.layer - graph.row + graph.masks
+        return copied + routed * graph.tokens * 4 + graph.masks + cache
+    return int(copied * COPY_SHARE) + graph.layer - graph.row + graph.masks + graph.post_norms
 
 
 def _attention_row(model: ModelSpec, layer: LayerAttention) -> int:
