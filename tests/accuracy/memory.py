@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tests.accuracy import llamacpp
 from toolkit import profiles
-from toolkit.models import ggml
 from toolkit.models.config_spec import spec_from_config
 from toolkit.size import Ask, Device, plan
 from toolkit.size.usable import fabric, usable_bytes
-from toolkit.types import GIB, MIB, Gpu, MemoryPlan, ModelSpec
+from toolkit.types import GIB, Gpu, MemoryPlan, ModelSpec
 
 HERE = Path(__file__).parent
 NAIVE_OVERHEAD = GIB
@@ -121,15 +121,13 @@ def text_only(found: list[tuple[dict[str, Any], str, float, float, float]]) -> A
     return [f for f in found if "VL" not in f[1]]
 
 
-def llamacpp_errors() -> list[float]:
-    """Relative error of KV bytes of every row."""
-    found = []
-    for row in rows("llamacpp_kv.jsonl"):
-        k = ggml.row_bytes(row["type_k"].upper(), row["kv_heads"] * row["head_dim_k"])
-        v = ggml.row_bytes(row["type_v"].upper(), row["kv_heads"] * row["head_dim_v"])
-        cells = -(-row["cells"] // 256) * 256
-        found.append(abs(row["layers"] * (k + v) * cells / MIB / row["kv_mib"] - 1))
-    return found
+def llamacpp_report() -> None:
+    """A row of the table for each kind of buffer."""
+    found = {"KV cache, by layers and heads": llamacpp.cache_errors()}
+    found |= {f"{kind}, whole logs": errors for kind, errors in llamacpp.log_errors().items()}
+    found |= {f"{kind}, its planner": errors for kind, errors in llamacpp.planned_errors().items()}
+    for kind, errors in found.items():
+        print(f"| **llama.cpp** | {kind} | {len(errors)} | **{mean(errors):.2%}, worst {max(errors):.2%}** | |")
 
 
 def main() -> int:
@@ -147,8 +145,7 @@ def main() -> int:
         whole = f"**{ours:.2f} GiB ({share:.1%} of the card)**"
         print(f"| **vLLM {release}** | all | {len(pairs)} | {whole} | {naive:.2f} GiB |")
     public_report()
-    kv = llamacpp_errors()
-    print(f"| **llama.cpp** | KV cache | {len(kv)} | **{mean(kv):.2%}, worst {max(kv):.2%}** | |")
+    llamacpp_report()
     left = [row for row in rows("vllm_starts.jsonl") if "note" in row]
     print()
     for row in left:

@@ -146,7 +146,7 @@ def test_an_adapter_takes_what_the_server_logged(tmp_path: Path) -> None:
 
 def engines_moves(path: str, **question: object) -> set[str]:
     """The tensors that llama.cpp says it moves, by its own reading of the words."""
-    asked = {"path": path, "n_ctx": 512, "parallel": 1, "ubatch": 512, "kv_type": 1, "flash_attn": "on"}
+    asked = {"path": path, "n_ctx": 512, "parallel": 1, "ubatch": 512, "kv_types": [1, 1], "flash_attn": "on"}
     done = subprocess.run(
         [sys.executable, "-m", "toolkit.size.planner"],
         input=json.dumps({**asked, "gpu_layers": 999, **question}),

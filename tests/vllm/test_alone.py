@@ -24,7 +24,7 @@ def test_it_answers(bare: Bare) -> None:
 def test_the_log_agrees_on_the_cache(bare: Bare, folder: Path) -> None:
     """30 layers x 3 heads x 64 x 2 (K and V) x 2 B = 23,040 B a token; 1 GiB holds 46,592 in blocks of 128."""
     model = resolve(str(folder))
-    assert kv.bytes_per_token(model, kv.vllm_width("auto")) == 23_040
+    assert sum(map(kv.elements, model.attention)) * kv.vllm_width("auto") == 23_040
     line = bare.kv_line()
     assert (line.tokens, line.context) == (GIB // (23_040 * 128) * 128, CONTEXT)
     found = vllm_kv.layout(model, vllm_kv.Cache((0, 32), cpu=True))

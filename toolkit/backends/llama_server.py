@@ -243,7 +243,10 @@ def _tuning(memory: MemoryPlan) -> tuple[list[str], list[str]]:
         argv += ["-b", str(max(ubatch, 2048)), "-ub", str(ubatch)]
     kv = value_of(memory, "kv_dtype")
     if isinstance(kv, str) and kv not in ("auto", "f16", "fp16"):
-        argv += ["-ctk", kv, "-ctv", kv]
+        keys, _, values = kv.partition("/")
+        argv += ["-ctk", keys, "-ctv", values or keys]
+    argv += ["--kv-unified"] if value_of(memory, "kv_unified") else []
+    argv += ["--swa-full"] if value_of(memory, "swa_full") else []
     flash = value_of(memory, "flash_attn")
     if isinstance(flash, bool):
         flash = "on" if flash else "off"

@@ -25,7 +25,9 @@ EngineVersion = Annotated[str | None, typer.Option(help="Engine release, e.g. 0.
 Quant = Annotated[
     str | None, typer.Option(help="Weight format to imagine: fp8, awq, gptq, …; or a GGUF type such as Q4_K_M.")
 ]
-KvDtype = Annotated[str | None, typer.Option(help="KV cache type: fp8 (vLLM); q8_0, q4_0, … (llama.cpp).")]
+KvDtype = Annotated[
+    str | None, typer.Option(help="KV cache type: fp8 (vLLM); q8_0, q4_0, …, or of keys/values: q8_0/f16 (llama.cpp).")
+]
 Context = Annotated[int | None, typer.Option(help="Tokens per request, prompt + answer. Default: the model's maximum.")]
 Concurrency = Annotated[int, typer.Option(help="Requests at the same time.")]
 Tp = Annotated[int | None, typer.Option(help="Tensor-parallel ranks. Default: all devices.")]

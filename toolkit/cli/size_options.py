@@ -38,6 +38,8 @@ FlashAttn = Literal["on", "off", "auto"]
 Ubatch = Annotated[int | None, typer.Option(help="llama.cpp: physical batch size.")]
 Parallel = Annotated[int | None, typer.Option(help="llama.cpp: slots. Default: the concurrency.")]
 FlashAttnOption = Annotated[FlashAttn | None, typer.Option("--flash-attn", help="llama.cpp: flash attention.")]
+KvUnified = Annotated[bool, typer.Option("--kv-unified", help="llama.cpp: one cache that all slots share.")]
+SwaFull = Annotated[bool, typer.Option("--swa-full", help="llama.cpp: sliding layers keep the whole context.")]
 NCpuMoe = Annotated[
     int | None, typer.Option("--n-cpu-moe", help="llama.cpp: experts of the first N layers stay in host memory.")
 ]
@@ -91,6 +93,8 @@ def _settings(
     parallel: Parallel = None,
     flash_attn: FlashAttnOption = None,
     gpu_layers: o.GpuLayers = None,
+    kv_unified: KvUnified = False,
+    swa_full: SwaFull = False,
     n_cpu_moe: NCpuMoe = None,
     override_tensor: OverrideTensor = None,
     tensor_split: TensorSplit = None,

@@ -38,7 +38,7 @@ MEMORY = (
         "eager",
     ),
     *("prefix_caching", "expert_parallel", "dcp", "max_lora_rank", "max_loras"),
-    *("ubatch", "parallel", "flash_attn", "gpu_layers"),
+    *("ubatch", "parallel", "flash_attn", "gpu_layers", "kv_unified", "swa_full"),
 )
 """Inputs of a memory plan that are settings of the engine, and not the model, its place or the load."""
 T = TypeVar("T")

@@ -145,11 +145,6 @@ def _format(config: dict[str, Any], tensors: tuple[Tensor, ...]) -> quant.Scheme
         return replace(quant.FORMATS["bf16"], name=name)
 
 
-def _is(fmt: str, own: quant.Scheme) -> bool:
-    """Whether the format asked for is the one that is there."""
-    return fmt.lower() == own.name or (gguf_mix.canonical(fmt) is None and quant.scheme(fmt).name == own.name)
-
-
 def _widest(tensors: tuple[Tensor, ...]) -> str:
     sizes: dict[str, int] = defaultdict(int)
     for t in tensors:

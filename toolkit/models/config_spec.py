@@ -48,7 +48,7 @@ def spec_from_config(
 
 
 def _one_file(spec: ModelSpec) -> ModelSpec:
-    """What a GGUF file of it holds and llama.cpp loads: vision towers are a file of their own, prediction layers idle."""
+    """What llama.cpp loads of its GGUF file: vision towers are a file of their own, prediction layers idle."""
     told = {"vision": "its vision tower would be a file of its own (mmproj), which is not counted"}
     held = {g.role for g in spec.weights}
     notes = tuple(note for role, note in told.items() if role in held)

@@ -65,6 +65,10 @@ class Ask:
     parallel: int | None = None
     flash_attn: Literal["on", "off", "auto"] | None = None
     gpu_layers: int | None = None
+    kv_unified: bool = False
+    """llama.cpp: one cache that all slots share, instead of a part for each."""
+    swa_full: bool = False
+    """llama.cpp: sliding layers keep the whole context, so that prefixes can be reused."""
     placing: Placing = Placing()
     eager: bool = False
     """vLLM without CUDA graphs."""
@@ -121,7 +125,7 @@ VLLM_ONLY = (
     *("eager", "block_size", "prefix_caching", "expert_parallel", "dcp", "max_lora_rank", "max_loras"),
     *("num_speculative_tokens", "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", *ONE_RANK),
 )
-LLAMACPP_ONLY = ("ubatch", "parallel", "flash_attn", "gpu_layers")
+LLAMACPP_ONLY = ("ubatch", "parallel", "flash_attn", "gpu_layers", "kv_unified", "swa_full")
 
 
 def check(ask: Ask) -> None:
@@ -144,7 +148,7 @@ def check(ask: Ask) -> None:
 
 def _check_engine(ask: Ask) -> None:
     if ask.engine == "vllm":
-        named = [n for n in LLAMACPP_ONLY if getattr(ask, n) is not None]
+        named = [n for n in LLAMACPP_ONLY if getattr(ask, n) not in (None, False)]
         named += [f.name for f in fields(Placing) if getattr(ask.placing, f.name) not in (None, ())]
     else:
         named = [n for n in VLLM_ONLY if getattr(ask, n) not in (None, False)]

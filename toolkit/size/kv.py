@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from toolkit.errors import UnknownNameError
 from toolkit.models import ggml
-from toolkit.types import LayerAttention, ModelSpec
+from toolkit.types import LayerAttention
 
 VLLM_BYTES = {"auto": 2, "bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 """vLLM ``--kv-cache-dtype`` → bytes per element (vllm `STR_DTYPE_TO_TORCH_DTYPE`)."""
@@ -27,6 +27,16 @@ def vllm_width(kv_dtype: str) -> int:
     if kv_dtype not in VLLM_BYTES:
         raise UnknownNameError("KV cache dtype", kv_dtype, VLLM_BYTES, f"vLLM takes {', '.join(VLLM_BYTES)}.")
     return VLLM_BYTES[kv_dtype]
+
+
+def llamacpp_types(kv_dtype: str) -> tuple[str, str]:
+    """The GGML types of keys and values: ``q8_0`` for both, or ``q8_0/f16``.
+
+    Raises:
+        UnknownNameError: no such cache dtype.
+    """
+    keys, _, values = kv_dtype.partition("/")
+    return llamacpp_type(keys), llamacpp_type(values or keys)
 
 
 def llamacpp_type(kv_dtype: str) -> str:
@@ -49,17 +59,12 @@ def elements(layer: LayerAttention) -> int:
     return layer.kv_heads * (layer.head_dim_k + layer.head_dim_v)
 
 
-def row_bytes(layer: LayerAttention, ggml_type: str) -> int:
-    """Bytes one token adds to one layer's cache in a GGML type: K row + V row, each in whole blocks."""
+def row_bytes(layer: LayerAttention, types: tuple[str, str]) -> int:
+    """Bytes one token adds to one layer's cache in the GGML types of K and V: K row + V row, each in whole blocks."""
     if layer.kind == "mla":
-        return ggml.row_bytes(ggml_type, layer.latent_dim)
+        return ggml.row_bytes(types[0], layer.latent_dim)
     k, v = layer.kv_heads * layer.head_dim_k, layer.kv_heads * layer.head_dim_v
-    return ggml.row_bytes(ggml_type, k) + ggml.row_bytes(ggml_type, v)
-
-
-def bytes_per_token(model: ModelSpec, width: int) -> int:
-    """Bytes a token adds while no window is full, all layers, at ``width`` bytes an element."""
-    return sum(elements(layer) for layer in model.attention) * width
+    return ggml.row_bytes(types[0], k) + ggml.row_bytes(types[1], v)
 
 
 def heads_per_rank(layer: LayerAttention, tp: int) -> int:

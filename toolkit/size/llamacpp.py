@@ -46,11 +46,26 @@ class Resolved:
     context: int
     parallel: int
     ubatch: int
-    kv_type: str
+    kv_types: tuple[str, str]
+    """GGML types of keys and values."""
     flash_attn: bool
     gpu_layers: int
     """Layers on GPUs, counted with the output layer: 0 … layers + 1."""
     build: Build = CURRENT
+    unified: bool = False
+    """One cache for all slots."""
+    swa_full: bool = False
+
+    @property
+    def streams(self) -> int:
+        """Caches beside one another."""
+        return 1 if self.unified else self.parallel
+
+    @property
+    def kv_dtype(self) -> str:
+        """As a user writes the types."""
+        keys, values = (t.lower() for t in self.kv_types)
+        return keys if keys == values else f"{keys}/{values}"
 
 
 def resolve(ask: Ask) -> Resolved:
@@ -61,11 +76,11 @@ def resolve(ask: Ask) -> Resolved:
     """
     gpus = [d for d in ask.devices if d.kind == "gpu"]
     most = total_layers(ask.model) + 1
-    kv_type = kv.llamacpp_type(ask.kv_dtype or "f16")
+    kv_types = kv.llamacpp_types(ask.kv_dtype or "f16")
     flash = ask.flash_attn != "off"
-    if not flash and kv_type not in ("F32", "F16", "BF16"):
-        raise InputError(f"a {kv_type.lower()} KV cache needs flash attention, which is off")
-    _check_blocks(ask.model, kv_type)
+    if not flash and kv_types[1] not in ("F32", "F16", "BF16"):
+        raise InputError(f"a {kv_types[1].lower()} KV cache needs flash attention, which is off")
+    _check_blocks(ask.model, kv_types)
     if ask.gpu_layers is not None and ask.gpu_layers < 0:
         raise InputError(f"{ask.gpu_layers} layers cannot be on a GPU; 0 keeps all on the CPU")
     if ask.gpu_layers and not gpus:
@@ -74,10 +89,12 @@ def resolve(ask: Ask) -> Resolved:
         context=ask.context or ask.model.max_context,
         parallel=ask.parallel or ask.concurrency,
         ubatch=ask.ubatch or UBATCH,
-        kv_type=kv_type,
+        kv_types=kv_types,
         flash_attn=flash,
         gpu_layers=min(ask.gpu_layers if ask.gpu_layers is not None else most, most) if gpus else 0,
         build=build(ask.engine_version),
+        unified=ask.kv_unified,
+        swa_full=ask.swa_full,
     )
 
 
@@ -118,7 +135,7 @@ def held(ask: Ask, r: Resolved) -> list[Share]:
 
 def _draft(ask: Ask, r: Resolved, where: Placement) -> list[int]:
     """What guesses ahead, on each device: a second model with its context, or the model's own prediction layers."""
-    beside = replace(r, kv_type="F16")
+    beside = replace(r, kv_types=("F16", "F16"))
     if llamacpp_beside.predicts(ask):
         return _predicting(ask.model, beside, where)
     if not isinstance(ask.draft, ModelSpec):
@@ -166,23 +183,24 @@ def graph(model: ModelSpec, r: Resolved) -> Graph:
     """The graph of one ubatch under these settings."""
     cells = cells_per_stream(r)
     seen = {_cells_of(layer, r, cells) for layer in model.attention if layer.kind != "none"} or {cells}
-    return Graph(model, min(r.ubatch, cells * r.parallel), tuple(sorted(seen)), r.flash_attn, r.build)
+    return Graph(model, min(r.ubatch, cells * r.streams), tuple(sorted(seen)), r.flash_attn, r.build)
 
 
 def cells_per_stream(r: Resolved) -> int:
-    """KV cells of one stream."""
-    return -(-r.context // PAD) * PAD
+    """KV cells of one stream; of a unified cache, those of all slots."""
+    context = r.context * r.parallel if r.unified else r.context
+    return -(-context // PAD) * PAD
 
 
 def layer_cache(layer: LayerAttention, r: Resolved, cells: int) -> int:
     """Bytes of one layer's cache over all streams."""
-    return row_bytes(layer, r) * _cells_of(layer, r, cells) * r.parallel
+    return row_bytes(layer, r) * _cells_of(layer, r, cells) * r.streams
 
 
 def row_bytes(layer: LayerAttention, r: Resolved) -> int:
     """Bytes one token adds to one layer's cache; older builds keep an MLA layer's values too."""
-    values = 0 if r.build.latent_only or layer.kind != "mla" else ggml.row_bytes(r.kv_type, layer.head_dim_v)
-    return kv.row_bytes(layer, r.kv_type) + values
+    values = 0 if r.build.latent_only or layer.kind != "mla" else ggml.row_bytes(r.kv_types[1], layer.head_dim_v)
+    return kv.row_bytes(layer, r.kv_types) + values
 
 
 def state_bytes(model: ModelSpec, layer: int) -> int:
@@ -194,10 +212,11 @@ def state_bytes(model: ModelSpec, layer: int) -> int:
 
 
 def _cells_of(layer: LayerAttention, r: Resolved, cells: int) -> int:
-    """Cells of one stream in one layer. A sliding layer keeps its window and one ubatch."""
-    if layer.window is None:
+    """Cells of one stream in one layer. A sliding layer keeps the window of every slot in it, and one ubatch."""
+    if layer.window is None or r.swa_full:
         return cells
-    return min(cells, -(-(layer.window + r.ubatch) // PAD) * PAD)
+    windows = layer.window * (r.parallel if r.unified else 1)
+    return min(cells, -(-(windows + r.ubatch) // PAD) * PAD)
 
 
 def runtime_bytes(model: ModelSpec, device: Device, r: Resolved, *, has_output: bool) -> int:
@@ -223,14 +242,12 @@ def token_bytes(model: ModelSpec, r: Resolved) -> int:
     return sum(row_bytes(layer, r) for layer in model.attention)
 
 
-def _check_blocks(model: ModelSpec, kv_type: str) -> None:
+def _check_blocks(model: ModelSpec, kv_types: tuple[str, str]) -> None:
     """Refuse a cache type whose blocks do not divide a head's row."""
-    block = ggml.BLOCKS[kv_type][0]
     for layer in model.attention:
-        if layer.head_dim_k % block or layer.head_dim_v % block:
-            raise InputError(
-                f"a {kv_type.lower()} KV cache stores blocks of {block}; heads of {layer.head_dim_k} do not divide"
-            )
+        for name, size in zip(kv_types, (layer.head_dim_k, layer.head_dim_v), strict=True):
+            if size % (block := ggml.BLOCKS[name][0]):
+                raise InputError(f"a {name.lower()} KV cache stores blocks of {block}; heads of {size} do not divide")
 
 
 def estimate(ask: Ask) -> Estimate:
@@ -245,14 +262,14 @@ def estimate(ask: Ask) -> Estimate:
         kv_bytes_per_token=token_bytes(ask.model, r),
         kv_pool_bytes=max(s.kv for s in found),
         reserved_bytes=max(s.total for s in found),
-        kv_pool_tokens=cells * r.parallel,
+        kv_pool_tokens=cells * r.streams,
         margin_bytes=tightest.free_bytes,
         error_bytes=tightest.error_bytes,
         inputs=_inputs(ask)
         | {
             "ubatch": setting(ask.ubatch, r.ubatch),
             "parallel": setting(ask.parallel, r.parallel),
-            "kv_dtype": setting(ask.kv_dtype, r.kv_type.lower()),
+            "kv_dtype": setting(ask.kv_dtype, r.kv_dtype),
             "flash_attn": setting(ask.flash_attn, "auto"),
             "gpu_layers": setting(ask.gpu_layers, r.gpu_layers),
         },
@@ -276,6 +293,8 @@ def _inputs(ask: Ask) -> dict[str, Setting]:
         "main_gpu": p.main_gpu,
         "lora": [a.path for a in p.lora] or None,
         "draft": draft,
+        "kv_unified": ask.kv_unified or None,
+        "swa_full": ask.swa_full or None,
     }
     return {name: Setting(value=value, origin="user") for name, value in given.items() if value is not None}
 
@@ -301,7 +320,7 @@ def _lines(device: Device, share: Share, r: Resolved, ask: Ask) -> tuple[Line, .
     basis = ask.model.weights_basis
     table = "tensor table of the file" if basis == "engine" else "the quantizer's rules for every tensor"
     moved = " and by rule" if ask.placing.override_tensor or ask.placing.n_cpu_moe else ""
-    streams = f"{r.parallel} streams × {cells_per_stream(r):,} cells, {r.kv_type.lower()}"
+    streams = f"{r.streams} streams × {cells_per_stream(r):,} cells, {r.kv_dtype}"
     buffer = f"compute buffer at ubatch {r.ubatch}, {flash} flash attention (±{ERROR_SHARE:.0%})"
     states = f"{r.parallel} sequences, F32; does not grow with context"
     guesses = "its own prediction layers and their cache" if ask.draft == MTP else "a second model with its own context"

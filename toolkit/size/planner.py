@@ -102,10 +102,10 @@ def _context_params(llama_cpp: Any, question: dict[str, Any]) -> Any:
     params.n_ubatch = question["ubatch"]
     params.n_batch = max(question["ubatch"], 2048)
     params.n_outputs_max = question["parallel"]  # what llama-server reserves
-    params.type_k = params.type_v = question["kv_type"]
+    params.type_k, params.type_v = question["kv_types"]
     params.flash_attn_type = FLASH[question["flash_attn"]]
-    params.kv_unified = False
-    params.swa_full = False
+    params.kv_unified = bool(question.get("kv_unified"))
+    params.swa_full = bool(question.get("swa_full"))
     return params
 
 
