@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.vllm.kv_configs import CONFIGS
+from toolkit import profiles
 from toolkit.errors import DeclinedError, ModelFileError, UnknownNameError
 from toolkit.models.config_spec import spec_from_config
 
@@ -212,3 +213,42 @@ def test_minimax_m3_keeps_an_index_key_in_its_sparse_layers() -> None:
     moe = 9 * 3 * 4096 * 3072 + 8 * 4096 + 8
     assert spec.params == 2 * attention + index + 3 * 4096 * 12288 + moe + 2 * 1000 * 4096 + 4096
     assert [a.index_dim for a in spec.attention] == [0, 128]
+
+
+@pytest.mark.parametrize(
+    ("positions", "scaling", "context"),
+    [
+        (
+            32_768,
+            {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768},
+            131_072,
+        ),  # Qwen 2.5's card
+        (163_840, {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096}, 163_840),  # DeepSeek V3
+        (131_072, {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}, 131_072),
+        (4096, {"type": "linear", "factor": 8}, 32_768),
+        (4096, {"rope_type": "default", "factor": 8}, 4096),
+        (4096, {"type": "linear", "factor": "x"}, 4096),
+        (4096, {"type": "linear", "factor": 1e300}, 4096),
+    ],
+)
+def test_rotary_scaling_stretches_the_context(positions: int, scaling: dict[str, object], context: int) -> None:
+    config = {**LLAMA_8B, "max_position_embeddings": positions, "rope_scaling": scaling}
+    assert spec_from_config(config, "m", source="profile").max_context == context
+
+
+def test_bitsandbytes_keeps_embedding_and_head() -> None:
+    """vLLM v0.5.4 logs 5.3421 GiB for Llama-3.1-8B, its rotary table (131,072 x 128 x 2 B) included."""
+    model = spec_from_config(LLAMA_8B, "m", source="profile", fmt="bnb-4bit")
+    assert (model.weights_bytes + 131_072 * 128 * 2) / 2**30 == pytest.approx(5.3421, rel=0.005)
+    declared = {**LLAMA_8B, "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+    assert spec_from_config(declared, "m", source="profile").quant == "bnb-4bit"
+    whole = {**LLAMA_8B, "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}
+    assert spec_from_config(whole, "m", source="profile").quant == "bnb-8bit"
+
+
+def test_a_file_of_llamacpp_has_neither_tower_nor_prediction_layers() -> None:
+    """llama.cpp logs 48,880.10 + 2,425.00 MiB for Qwen3.5-27B in BF16."""
+    profile = profiles.model("qwen3.5-27b")
+    model = spec_from_config(profile.config, "m", source="profile", fmt="BF16")
+    assert model.weights_bytes / 2**20 == pytest.approx(48_880.10 + 2425.00, rel=0.0005)
+    assert "mmproj" in model.notes[-1]

@@ -51,6 +51,8 @@ FORMATS: dict[str, Scheme] = {
         Scheme("fp8", Fraction(1)),  # per-channel or 128 x 128 block scales: below 0.1 %
         Scheme("mxfp4", _grouped(4, 32, 8), EXPERTS),  # OCP MX: 8-bit shared exponent; only experts (gpt-oss)
         Scheme("nvfp4", _grouped(4, 16, 8)),  # fp8 scale per 16
+        Scheme("bnb-4bit", _grouped(4, 64, 8)),  # bitsandbytes NF4: an 8-bit scale per 64, theirs per 256 of them
+        Scheme("bnb-8bit", Fraction(1)),  # LLM.int8(): a scale per row
     )
 }
 """Formats by the name users type."""
@@ -66,6 +68,9 @@ ALIASES = {
     "w8a8": "int8",
     "w4a16": "int4",
     "modelopt_fp4": "nvfp4",
+    "bitsandbytes": "bnb-4bit",
+    "bnb": "bnb-4bit",
+    "nf4": "bnb-4bit",
 }
 
 
@@ -113,6 +118,8 @@ def _declared(found: dict[str, Any]) -> Scheme:
     method, algorithm = str(found.get("quant_method") or "").lower(), str(found.get("quant_algo") or "").lower()
     if algorithm:
         return scheme(algorithm)
+    if method == "bitsandbytes":
+        return scheme("bnb-8bit" if found.get("load_in_8bit") and not found.get("load_in_4bit") else "bnb-4bit")
     if method not in ("modelopt", "compressed-tensors", ""):
         base = scheme(method)
         group, bits = found.get("group_size") or found.get("q_group_size"), found.get("bits") or found.get("w_bit")

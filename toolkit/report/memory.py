@@ -103,7 +103,8 @@ def _side_by_side(a: MemoryPlan, b: MemoryPlan) -> str:
     rows: list[tuple[str, str, str]] = [("", a.model, b.model)]
     rows.append(("format", f"{a.quant}, {a.engine}", f"{b.quant}, {b.engine}"))
     rows.append(("verdict", f"{a.certainty}", f"{b.certainty}"))
-    rows += [(what, line(a, what), line(b, what)) for what in ("weights", "kv_cache", "activations", "runtime")]
+    named = dict.fromkeys(x.what for plan in (a, b) for x in device(plan).lines)
+    rows += [(what, line(a, what), line(b, what)) for what in named]
     rows.append(("total, a device", amount(device(a).total_bytes), amount(device(b).total_bytes)))
     rows.append(("free, a device", amount(device(a).free_bytes), amount(device(b).free_bytes)))
     rows.append(("KV bytes a token", f"{a.kv_bytes_per_token:,}", f"{b.kv_bytes_per_token:,}"))

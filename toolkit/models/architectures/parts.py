@@ -19,10 +19,37 @@ def decoder(
         vocab=n("vocab_size"),
         tied=tied,
         layers=tuple(layers),
-        max_context=n("max_position_embeddings"),
+        max_context=_longest(n),
         rope_cache=_rope_cache(n, layers) if rope else 0,
         **more,
     )
+
+
+STRETCHES = ("yarn", "linear", "dynamic")
+"""Kinds of rotary scaling whose factor engines apply to the positions a config names."""
+
+
+def _longest(n: Numbers) -> int:
+    """The context it was made for: its positions, stretched by rotary scaling as vLLM does (`_get_and_verify_max_len`).
+
+    YaRN stretches the original positions, which may be what the config names (Qwen 2.5: 32,768 × 4) or a sixteenth of
+    it (DeepSeek); Gemma 3 names what comes out.
+    """
+    positions = n("max_position_embeddings")
+    scaling = n.config.get("rope_scaling") or n.config.get("rope_parameters")
+    if not isinstance(scaling, dict) or str(n.config.get("model_type")).startswith("gemma3"):
+        return positions
+    factor, kind = scaling.get("factor"), scaling.get("rope_type") or scaling.get("type")
+    if (
+        kind not in STRETCHES
+        or isinstance(factor, bool)
+        or not isinstance(factor, int | float)
+        or not 1 <= factor < 1e6
+    ):
+        return positions
+    original = scaling.get("original_max_position_embeddings") if kind == "yarn" else None
+    base = original if isinstance(original, int) and not isinstance(original, bool) and original > 0 else positions
+    return max(positions, int(base * factor))
 
 
 def _rope_cache(n: Numbers, layers: list[Layer]) -> int:
