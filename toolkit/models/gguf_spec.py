@@ -56,11 +56,13 @@ def spec_from_headers(headers: list[gguf.Header], path: Path) -> ModelSpec:
     head, facts = headers[0], _Facts(headers[0])
     entries = [t for h in headers for t in h.tensors]
     shapes = {t.name: t.shape for t in entries}
-    layers = facts.count("block_count") - facts.count("nextn_predict_layers", 0)
+    layers = facts.layers(len(entries))
     hidden = facts.count("embedding_length")
     heads = max(facts.per_layer("attention.head_count", layers))
+    if not heads:
+        raise ModelFileError(f"{path}: metadata {facts.arch}.attention.head_count is 0 in every layer")
     return ModelSpec(
-        name=str(head.metadata.get("general.name") or path.stem),
+        name=_name(head.metadata.get("general.name")) or path.stem,
         source="gguf",
         path=str(path),
         architecture=facts.arch,
@@ -96,6 +98,14 @@ def read_adapter(path: Path) -> Adapter:
     tensors = tuple(StoredTensor(name=t.name, dtype=t.dtype, bytes=t.bytes) for t in head.tensors)
     architecture = str(head.metadata.get("general.architecture"))
     return Adapter(name=path.stem, path=str(path.resolve()), architecture=architecture, tensors=tensors)
+
+
+NAME_MAX = 200
+
+
+def _name(value: object) -> str:
+    """A name fit for a terminal: no control characters, and no page of it."""
+    return "".join(c for c in value if c.isprintable())[:NAME_MAX].strip() if isinstance(value, str) else ""
 
 
 def quant_name(metadata: dict[str, Any], entries: list[gguf.TensorEntry]) -> str:
@@ -134,6 +144,16 @@ class _Facts:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise ModelFileError(f"{self.path}: metadata {self.arch}.{key} is {value!r}, not a count")
         return value
+
+    def layers(self, tensors: int) -> int:
+        """Layers that attend, without those that predict further tokens; each has at least one tensor."""
+        blocks, predicting = self.count("block_count"), self.count("nextn_predict_layers", 0)
+        if not 0 <= predicting < blocks <= tensors:
+            raise ModelFileError(
+                f"{self.path}: metadata {self.arch}.block_count is {blocks:,}, {predicting:,} of them for prediction, "
+                f"and the file has {tensors:,} tensors"
+            )
+        return blocks - predicting
 
     def per_layer(self, key: str, layers: int, default: int | None = None) -> list[int]:
         """The same number for every layer, or a list with one number a layer."""

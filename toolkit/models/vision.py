@@ -11,6 +11,9 @@ from typing import Any
 
 from toolkit.models.layers import Vision
 
+MAX_LAYERS = 1000
+"""More than any tower has."""
+
 Pairs = Iterator[tuple[str, tuple[int, ...]]]
 
 
@@ -151,6 +154,8 @@ def gemma4(config: dict[str, Any], text_hidden: int) -> Vision:
 
 def _encoder(layers: int, d: int, inner: int) -> Pairs:
     """A ViT encoder with biases: attention of four d × d matrices, a two-matrix MLP, two layer norms."""
+    if not 0 < layers <= MAX_LAYERS:
+        raise ValueError(f"a vision tower of {layers} layers")
     for i in range(layers):
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
             yield from _linear(f"layers.{i}.self_attn.{name}", d, d)

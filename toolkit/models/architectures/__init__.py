@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from toolkit.errors import DeclinedError
+from toolkit.errors import DeclinedError, ModelFileError
 from toolkit.models.architectures import dense, experts, hybrid, latent
 from toolkit.models.architectures.numbers import Config, Numbers
 from toolkit.models.layers import Decoder
@@ -21,8 +21,7 @@ def read(config: Config, name: str) -> Decoder:
         DeclinedError: an architecture that is not modelled.
         ModelFileError: a number the architecture needs is missing or makes no sense.
     """
-    listed = config.get("architectures")
-    architecture = str(listed[0]) if isinstance(listed, list) and listed else str(config.get("model_type") or "?")
+    architecture = named(config)
     reader = READERS.get(architecture)
     if reader is None:
         why = f" ({DECLINED[architecture]})" if architecture in DECLINED else ""
@@ -31,7 +30,21 @@ def read(config: Config, name: str) -> Decoder:
             "give a GGUF file, or a folder with its safetensors, whose headers list every tensor.",
         )
     text = config.get("text_config")
-    return reader(Numbers(text if isinstance(text, dict) else config, name), config)
+    try:
+        return reader(Numbers(text if isinstance(text, dict) else config, name), config)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, IndexError) as error:
+        said = f"lacks {error}" if isinstance(error, KeyError) else f"makes no sense: {error}"
+        raise ModelFileError(f"{name}: config.json of a {architecture} {said}") from None
+
+
+def named(config: Config) -> str:
+    """The architecture that a config names; where it names none, the one that its model type stands for."""
+    listed = config.get("architectures")
+    if isinstance(listed, list) and listed:
+        return str(listed[0])
+    kind = str(config.get("model_type") or "?")
+    words = kind.replace("_", "").lower()
+    return next((a for a in READERS if a.removesuffix("ForCausalLM").lower() == words), kind)
 
 
 READERS: dict[str, Callable[[Numbers, Config], Decoder]] = {

@@ -8,6 +8,10 @@ from toolkit.errors import ModelFileError
 
 Config = dict[str, Any]
 
+LAYERS = ("num_hidden_layers", "num_layers", "depth", "num_nextn_predict_layers", "mtp_num_hidden_layers")
+MAX_LAYERS = 1000
+"""More than any model has; a config that says more would be listed layer by layer all the same."""
+
 
 class Numbers:
     """Checked access to a config's numbers."""
@@ -25,8 +29,10 @@ class Numbers:
         if value is None and default is not None:
             return default
         low = 1 if default is None else 0
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**31:
-            raise ModelFileError(f"{self.name}: config.json has {key} = {value!r}, not a positive whole number")
+        most = MAX_LAYERS if key in LAYERS else 2**31 - 1
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= most:
+            limit = f" up to {most:,}" if key in LAYERS else ""
+            raise ModelFileError(f"{self.name}: config.json has {key} = {value!r}, not a positive whole number{limit}")
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
