@@ -73,6 +73,14 @@ def test_a_dry_run_prints_and_writes_nothing(plan: Path, tmp_path: Path) -> None
     assert not out.exists()
 
 
+def test_a_plan_comes_from_standard_input(plan: Path) -> None:
+    words = [sys.executable, "-m", "toolkit.cli.main", "deploy", "-", "--target", "compose", "--dry-run"]
+    for given, code in ((plan.read_text(), 0), ("{", 2), ("", 2)):
+        done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr
+        assert ("=== compose.yaml\n" in done.stdout) == (code == 0)
+
+
 def test_what_an_earlier_deployment_left_is_named(plan: Path, tmp_path: Path) -> None:
     words: tuple[Any, ...] = ("deploy", plan, "--target", "kubernetes", "--out", tmp_path / "k")
     selfhost(*words, "--replicas", "2")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.plans import COMMIT, GGUF, H100, HELD, RAM, made, options, qwen, smol, vllm
+from tests.deploy.plans import COMMIT, GGUF, H100, HELD, RAM, docs, made, options, qwen, smol, vllm
 from tests.deploy.plans import launch as launched
 from toolkit.deploy import names
 from toolkit.deploy.deploy import CONTAINERS, FIELDS, Deployed, deploy
@@ -251,6 +251,28 @@ def test_sizes_are_those_of_the_hand() -> None:
     assert "memory: 24Gi" in files["deployment.yaml"]
     assert "storage: 20Gi" in files["cache.yaml"]
     assert "Expected load 459 s" in files["deployment.yaml"]
+
+
+def test_a_draft_model_is_downloaded_and_kept_too() -> None:
+    """A draft of the same shape: 15.26 GiB twice, so 30.5 x 1.2 = 36.6 -> 40 GiB of cache."""
+    assert "storage: 40Gi" in made("vllm-draft", "kubernetes").files["cache.yaml"]
+
+
+def test_replicas_of_llama_cpp_share_no_half_written_file() -> None:
+    """It downloads into one file, without a lock: each pod has a volume of its own, and none is left to be shared."""
+    files = made("llama-cpu-sidecar", "kubernetes").files
+    (deployment,) = docs(files["deployment.yaml"])
+    (cache,) = [v for v in deployment["spec"]["template"]["spec"]["volumes"] if v["name"] == "cache"]
+    assert cache["ephemeral"]["volumeClaimTemplate"]["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert "cache.yaml" not in files
+    assert "cache.yaml" not in files["kustomization.yaml"]
+    assert "cache.yaml" in made("vllm-tp2-replicas", "kubernetes").files  # whose hub library locks
+
+
+@pytest.mark.parametrize("target", ["compose", "kubernetes", "quadlet", "skypilot"])
+def test_threads_of_this_machine_are_told(target: str) -> None:
+    assert "`-t 3`, which fits the machine that planned it" in made("llama-cpu", target).files["README.md"]
+    assert "`-t" not in made("llama-gpu-key", target).files["README.md"]
 
 
 @pytest.mark.parametrize("target", [t for c, t in HELD if c == "vllm-tp4-long"])

@@ -19,7 +19,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command()
 def deploy(
-    plan: Annotated[Path, typer.Argument(help="A launch_plan file: `selfhost plan MODEL --json > plan.json`.")],
+    plan: Annotated[
+        Path, typer.Argument(help="A launch_plan file, from `selfhost plan MODEL --json`; - for standard input.")
+    ],
     target: Annotated[
         str,
         typer.Option(help="systemd, compose, quadlet, kubernetes, kserve, production-stack, skypilot or rayserve."),

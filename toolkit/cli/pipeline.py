@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -211,11 +212,22 @@ def read_document(path: Path, *kinds: type[Any]) -> Any:
         raise InputError(f"{path}: {where}: {first['msg']}") from None
 
 
+def _text(path: Path) -> str:
+    """A document's text; ``-`` is standard input."""
+    if path == Path("-"):
+        text = sys.stdin.read(DOCUMENT_MAX_BYTES + 1)
+        size = len(text)
+    else:
+        size = path.stat().st_size
+        text = path.read_text(encoding="utf-8") if size <= DOCUMENT_MAX_BYTES else ""
+    if size > DOCUMENT_MAX_BYTES:
+        raise InputError(f"{path} is too large to be a plan")
+    return text
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > DOCUMENT_MAX_BYTES:
-            raise InputError(f"{path} is too large to be a plan")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(_text(path))
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
     except OSError as error:

@@ -63,8 +63,8 @@ def intent(
         raise InputError("this plan names no health path, so nothing could probe the engine")
     source = locate(plan, hub, volume, same_machine=same_machine)
     flags = settings.settings(plan)
-    threads = next((f[1] for f in flags if f[0] in ("-t", "--threads") and len(f) > 1), None)
-    needs = resources(plan, downloads=source.downloads, threads=int(threads) if threads else None)
+    threads = next((settings.read(f, int) for f in flags if f[0] in ("-t", "--threads")), None)
+    needs = resources(plan, downloads=source.downloads, threads=threads)
     _check_gpus(needs, engine, target)
     return Intent(
         options=options,

@@ -113,9 +113,18 @@ def deploy(
         vllm_only=found.vllm_only,
     )
     rendered = found.render(intent)
+    if intent.resources.gpu is None and intent.threads:
+        rendered = replace(rendered, notes=(*rendered.notes, _threads(intent.threads, intent.resources.cores)))
     if load_workers is not None:
         rendered = loadtest.added(rendered, intent, target, load_workers)
     return _folder(plan, target, options, rendered, intent.source)
+
+
+def _threads(threads: str, cores: int) -> str:
+    return (
+        f"It computes with `-t {threads}`, which fits the machine that planned it: for another processor change that "
+        f"and the {cores} cores together."
+    )
 
 
 def _own_model(target: str, hub: Hub | None, volume: Volume | None, load_workers: int | None) -> None:

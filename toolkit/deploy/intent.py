@@ -90,6 +90,11 @@ class Intent:
         """Where the engine listens."""
         return ENGINE_PORT if self.options.sidecar else PORT
 
+    @property
+    def threads(self) -> str | None:
+        """How many threads llama.cpp computes with on a CPU, where the plan says so."""
+        return self.flag("-t") or self.flag("--threads")
+
     def argv(self, drain_s: int | None = None, *, model: bool = True) -> list[str]:
         """The engine's arguments as a container gets them; ``model`` False leaves out what a target says elsewhere.
 

@@ -151,7 +151,7 @@ def volumes(intent: Intent, cache_claim: str) -> tuple[list[Any], list[Any]]:
     found: list[Any] = []
     mounts: list[Any] = []
     if intent.source.downloads:
-        found.append({"name": "cache", "persistentVolumeClaim": {"claimName": cache_claim}})
+        found.append(_cache(intent, cache_claim))
         mounts.append({"name": "cache", "mountPath": CACHE})
     if intent.source.volume:
         claim = {"claimName": intent.source.volume.claim, "readOnly": True}
@@ -162,6 +162,23 @@ def volumes(intent: Intent, cache_claim: str) -> tuple[list[Any], list[Any]]:
         found.append(noted({"name": "shm", "emptyDir": memory}, "Ranks of one engine talk through shared memory."))
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - the mount point itself
     return found, mounts
+
+
+def own_copies(intent: Intent) -> bool:
+    """Whether each pod must download for itself: llama.cpp writes a file under one name and takes no lock."""
+    return intent.engine == "llama.cpp" and intent.source.downloads and intent.options.replicas > 1
+
+
+def _cache(intent: Intent, claim: str) -> Any:
+    if not own_copies(intent):
+        return {"name": "cache", "persistentVolumeClaim": {"claimName": claim}}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": _storage(intent)}
+    why = "A copy for each pod: llama.cpp downloads into one file without a lock, so replicas must not share it."
+    return noted({"name": "cache", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}, why)
+
+
+def _storage(intent: Intent) -> dict[str, Any]:
+    return {"requests": {"storage": f"{intent.resources.disk_gib}Gi"}}
 
 
 def cache_claim(intent: Intent) -> dict[str, Any]:
@@ -178,7 +195,7 @@ def cache_claim(intent: Intent) -> dict[str, Any]:
         "metadata": {"name": f"{intent.name}-cache", "labels": labels(intent)},
         "spec": {
             "accessModes": noted([mode], why),
-            "resources": {"requests": {"storage": f"{intent.resources.disk_gib}Gi"}},
+            "resources": _storage(intent),
         },
     }
 

@@ -91,8 +91,8 @@ def resources(plan: LaunchPlan, *, downloads: bool, threads: int | None) -> Reso
 
 
 def _weights(memory: MemoryPlan) -> int:
-    """Bytes of all weights, over all devices."""
-    return sum(line.bytes for device in memory.devices for line in device.lines if line.what == "weights")
+    """Bytes of all weights, a draft model's too, over all devices."""
+    return sum(line.bytes for device in memory.devices for line in device.lines if line.what in ("weights", "draft"))
 
 
 def _host_gib(memory: MemoryPlan, gpus: int) -> int:

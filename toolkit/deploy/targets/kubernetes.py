@@ -21,7 +21,7 @@ def render(intent: Intent) -> Rendered:
         "service.yaml": yaml(_service(intent), top=header("What clients inside the cluster talk to.")),
     }
     resources = ["deployment.yaml", "service.yaml"]
-    if intent.source.downloads:
+    if intent.source.downloads and not pod.own_copies(intent):
         top = header("Keeps downloaded weights across restarts.")
         files["cache.yaml"] = yaml(pod.cache_claim(intent), top=top)
         resources.append("cache.yaml")
@@ -52,6 +52,8 @@ def render(intent: Intent) -> Rendered:
 def _notes(intent: Intent) -> tuple[str, ...]:
     pause = f"`kubectl scale deployment/{intent.name} --replicas=0` stops it and keeps them"
     cache = f"Down deletes the downloaded weights too; {pause}."
+    if pod.own_copies(intent):
+        cache = "Each new pod downloads the weights for itself; a volume of the cluster that holds them is quicker."
     own = [sidecar.note(intent)] if intent.options.sidecar else []
     return (*own, *([cache] if intent.source.downloads else []))
 
