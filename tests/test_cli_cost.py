@@ -107,6 +107,9 @@ def test_every_flag_changes_what_it_should(selfhost, bench):
     assert report(selfhost, *STATED, "--compare", "none")["alternatives"] == []
     rupees = report(selfhost, *STATED, "--currency", "INR=93@2026-06-24")
     assert rupees["currency"] == {"code": "INR", "per_usd": 93.0, "on": "2026-06-24"}
+    assert rupees["in_currency"]["usage_per_mtok"] == pytest.approx(35.908333)  # 1.39 ÷ 3.6 × 93
+    assert rupees["in_currency"]["total_per_month"] is None  # no volume
+    assert "One dollar is 93 INR, as you gave it for 2026-06-24." in rupees["notes"]
     stated = report(selfhost, "cost", bench, "--goodput", "500")
     assert (stated["goodput_tok_s"], stated["goodput_basis"]) == (500, "assumed")
 

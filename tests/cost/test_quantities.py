@@ -4,9 +4,12 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toolkit.cost.quantities import parse_currency, parse_usd_per_hour, parse_volume
 from toolkit.errors import InputError
+from toolkit.types import Currency
 
 TODAY = date(2026, 11, 23)
 
@@ -76,3 +79,13 @@ def test_currency_with_and_without_its_day():
 def test_a_currency_without_a_usable_rate_is_refused(text):
     with pytest.raises(InputError):
         parse_currency(text, TODAY)
+
+
+@settings(deadline=None)
+@given(st.decimals("0.000001", 10**9, places=6), st.decimals("0.0001", 10**6, places=4))
+def test_a_currency_and_back(usd, rate):
+    """The round trip is exact to a billionth of a cent; at 93 to the dollar $450 are ₹41,850, as the article has it."""
+    currency = Currency(code="INR", per_usd=rate, on=TODAY)
+    assert abs(currency.to_usd(currency.of_usd(usd)) - usd) < Decimal("1e-11")
+    article = Currency(code="INR", per_usd=Decimal(93), on=TODAY)
+    assert (article.of_usd(Decimal(450)), article.to_usd(Decimal(41_850))) == (41_850, 450)

@@ -18,7 +18,7 @@ from toolkit.cost.scenario import Load, Power, Scenario, hosting_of
 from toolkit.cost.split import Kinds
 from toolkit.cost.uncertainty import DRAWS, factors, simulate
 from toolkit.errors import DeclinedError, InputError
-from toolkit.types import Alternative, Basis, CostReport, Currency, MonthlyUsd
+from toolkit.types import Alternative, Basis, CostReport, Currency, InCurrency, MonthlyUsd
 
 DEFAULT_COMPARE = ("gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b")
 """Two closed models and one hosted open one, when nothing else is asked for."""
@@ -59,8 +59,9 @@ def cost_report(
         **_bill(month, hosting, price, scenario),
         **_energy(goodput, scenario.power),
         alternatives=alternatives,
-        notes=tuple(notes(goodput, price, scenario, hosting, alternatives)),
+        notes=tuple(notes(goodput, price, scenario, hosting, alternatives) + _rate(currency)),
         currency=currency,
+        in_currency=_in_currency(currency, goodput, price, month) if currency else None,
         uncertainty=sure,
     )
 
@@ -122,6 +123,23 @@ def _bill(month: Month | None, hosting: Hosting, price: MachinePrice, scenario: 
         ),
         "monthly_lines": bill(month, hosting, price, scenario),
     }
+
+
+def _in_currency(currency: Currency, goodput: Goodput, price: MachinePrice, month: Month | None) -> InCurrency:
+    usage = formulas.usage_usd_per_mtok(price.gpus, price.usd_per_gpu_hour, goodput.tok_s)
+    return InCurrency(
+        code=currency.code,
+        usage_per_mtok=currency.of_usd(usage),
+        allocation_per_mtok=currency.of_usd(month.allocation_usd_per_mtok) if month else None,
+        total_per_month=currency.of_usd(month.total_usd) if month else None,
+    )
+
+
+def _rate(currency: Currency | None) -> list[str]:
+    """The rate that amounts of a second currency rest on."""
+    if currency is None:
+        return []
+    return [f"One dollar is {float(currency.per_usd):,.6g} {currency.code}, as you gave it for {currency.on}."]
 
 
 def _energy(goodput: Goodput, power: Power | None) -> Fields:

@@ -167,7 +167,7 @@ def in_currency(usd: Decimal, currency: Currency) -> str:
     from babel.numbers import format_currency
 
     locale = "en_IN" if currency.code == "INR" else "en_US"
-    return format_currency(usd * currency.per_usd, currency.code, locale=locale)
+    return format_currency(currency.of_usd(usd), currency.code, locale=locale)
 
 
 def _speed(cost: CostReport) -> str:

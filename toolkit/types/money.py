@@ -78,6 +78,23 @@ class Currency(Frozen):
     per_usd: Money = Field(gt=0)
     on: date
 
+    def of_usd(self, usd: Decimal) -> Decimal:
+        """Dollars in this currency."""
+        return usd * self.per_usd
+
+    def to_usd(self, amount: Decimal) -> Decimal:
+        """An amount of this currency in dollars."""
+        return amount / self.per_usd
+
+
+class InCurrency(Frozen):
+    """The main figures of a cost in the second currency."""
+
+    code: str
+    usage_per_mtok: Money
+    allocation_per_mtok: Money | None
+    total_per_month: Money | None
+
 
 class MoneyBand(Frozen):
     """Tenth, fiftieth and ninetieth percentile of dollars."""
@@ -165,6 +182,8 @@ class CostReport(Document):
     energy_usd_per_mtok: Money | None = None
     good_answers: tuple[GoodAnswer, ...] = ()
     currency: Currency | None = None
+    in_currency: InCurrency | None = None
+    """The same money in it; None where no second currency was asked for."""
     uncertainty: Uncertainty | None = None
     """None without a volume."""
 
