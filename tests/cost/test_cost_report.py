@@ -125,6 +125,8 @@ def test_every_gpu_of_the_machine_is_paid_for():
 def test_a_machine_without_a_gpu_is_priced_by_an_assumption_that_says_so():
     found = machine_price.of_machine({"gpus": [], "cores": 2}, lambda _: [], lambda: CPU)
     assert (found.usd_per_gpu_hour, found.basis) == (D("0.10"), "assumed")
+    assert (found.spread[0], found.spread[2], found.spread[4]) == (0.5, 1, 2)  # nobody named it: half to twice
+    assert machine_price.given(D("0.10")).spread == (1, 1, 1, 1, 1)
     rented = machine_price.of_machine({"gpus": [], "cores": 64, "usable_cores": 4}, lambda _: [], lambda: CPU)
     assert rented.usd_per_gpu_hour == D("0.20")  # a container pays for its share
 

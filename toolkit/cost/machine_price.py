@@ -12,6 +12,10 @@ from toolkit.cost.formulas import HOURS_PER_MONTH, capex_usd_per_hour, spot_usd_
 from toolkit.errors import InputError
 from toolkit.types import Basis, GpuPrice, VcpuPrice
 
+Spread = tuple[float, float, float, float, float]
+CERTAIN: Spread = (1, 1, 1, 1, 1)
+ASSUMED_SPREAD: Spread = (0.5, 0.75, 1, 1.5, 2)
+"""A machine nobody named a price for: half to twice, as clouds differ for small machines; itself an assumption."""
 GIVE_IT = "Give the price you pay, like 1.39/h."
 
 
@@ -23,7 +27,7 @@ class MachinePrice:
     gpus: int
     basis: Basis
     how: str
-    spread: tuple[float, float, float, float, float] = (1, 1, 1, 1, 1)
+    spread: Spread = CERTAIN
     """Least, quartiles and greatest price over providers, as factors of the price taken; all 1 when it is certain."""
     hardware: Literal["rented", "owned"] = "rented"
 
@@ -88,10 +92,10 @@ def of_gpu(
     return MachinePrice(middle, gpus, "priced", how, _spread(by_price, middle))
 
 
-def _spread(by_price: Sequence[Decimal], middle: Decimal) -> tuple[float, float, float, float, float]:
+def _spread(by_price: Sequence[Decimal], middle: Decimal) -> Spread:
     """Five numbers of the providers' prices around their median."""
     if len(by_price) < 2:
-        return (1, 1, 1, 1, 1)
+        return CERTAIN
     lower, _, upper = quantiles(by_price, n=4, method="inclusive")
     least, q1, q3, most = (float(usd / middle) for usd in (by_price[0], lower, upper, by_price[-1]))
     return (least, q1, 1, q3, most)
@@ -120,7 +124,7 @@ def of_machine(
     rate = vcpu()
     usd = rate.usd_per_vcpu_hour * int(cores)
     how = f"${rate.usd_per_vcpu_hour} per vCPU-hour × {_count(int(cores), 'vCPU')}: {rate.source}"
-    return MachinePrice(usd, 1, rate.basis, how)
+    return MachinePrice(usd, 1, rate.basis, how, ASSUMED_SPREAD if rate.basis == "assumed" else CERTAIN)
 
 
 def _of_driver_name(name: str, rentals: Callable[[str], Sequence[GpuPrice]], gpus: int) -> MachinePrice:

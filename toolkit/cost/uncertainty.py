@@ -31,7 +31,7 @@ PEOPLE: FiveNumbers = (0.5, 0.8, 1, 1.5, 3)
 PEAK_ASSUMED: FiveNumbers = (0.4, 0.7, 1, 1.4, 2)
 """A peak ratio without a log: 3 may be 1.2 or 6."""
 PEAK_GIVEN: FiveNumbers = (0.8, 0.95, 1, 1.05, 1.2)
-"""A peak ratio from a log or from the user: the next months resemble the last."""
+"""A peak ratio from a log: the next months resemble the last. One that the user states counts as assumed."""
 
 
 @dataclass(frozen=True)
