@@ -288,3 +288,47 @@ def test_results_that_do_not_belong_together(selfhost, bench, tmp_path):
     assert "given twice" in selfhost("cost", bench, bench)[2]
     (other / "result.json").write_bytes(b"")
     assert selfhost("cost", other)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "says"),
+    [
+        ({"input_tokens": 0, "output_tokens": 0}, 2, "that is no measurement"),
+        ({"input_tokens": -10}, 2, "that is no measurement"),
+        ({"goodput_total_tok_s": 1e308}, 2, "that is no measurement"),
+        ({"goodput_total_tok_s": 1e-300}, 2, "that is no measurement"),
+        ({"goodput_total_tok_s": -5}, 1, "no request of this bench met"),
+        ({"goodput_total_tok_s": float("nan")}, 2, "finite number"),
+        ({"goodput_total_tok_s": None}, 2, "valid number"),
+    ],
+)
+def test_a_result_that_makes_no_sense(selfhost, bench, change, status, says):
+    document = json.loads((bench / "result.json").read_text())
+    document["levels"] = [level | change for level in document["levels"]]
+    if document["best_under_slo"]:
+        document["best_under_slo"] |= change
+    (bench / "result.json").write_text(json.dumps(document))
+    found, out, err = selfhost("cost", bench, "--tokens-per-day", "10M")
+    assert (found, out) == (status, "")
+    assert says in err
+    assert "internal" not in err
+
+
+def test_a_copied_result_is_no_second_run(selfhost, bench, tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "result.json").write_bytes((bench / "result.json").read_bytes())
+    status, out, err = selfhost("cost", bench, tmp_path / "copy")
+    assert (status, out) == (2, "")
+    assert "is a copy of another" in err
+
+
+def test_repetitions_of_which_one_is_empty(selfhost, bench, tmp_path):
+    document = json.loads((bench / "result.json").read_text())
+    nothing = {"input_tok_s": 0, "output_tok_s": 0}
+    document["levels"] = [level | nothing for level in document["levels"]]
+    document["best_under_slo"] |= nothing
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "result.json").write_text(json.dumps(document))
+    status, out, err = selfhost("cost", bench, tmp_path / "empty")
+    assert (status, out) == (2, "")
+    assert "no tokens per second" in err

@@ -44,6 +44,9 @@ def read_results(paths: Sequence[Path]) -> list[BenchResult]:
     if twice is not None:
         raise InputError(f"{twice} was given twice", "A run says nothing new the second time.")
     found: list[BenchResult] = [read_document(file, BenchResult) for file in files]
+    copied = next((file for i, file in enumerate(files) if found[i] in found[:i]), None)
+    if copied is not None:
+        raise InputError(f"{copied} is a copy of another of these results", "A run says nothing new the second time.")
     _alike("models", [result.model for result in found], "Give those of one model.")
     _alike("machines", [_machine(result) for result in found], "Give those of one machine.")
     _alike("service levels", [result.slo or "none" for result in found], "Good tokens of one are not good of another.")
@@ -71,6 +74,8 @@ def split_of(measured: Sequence[BenchResult], allow_invalid: bool) -> Split | No
     if len(measured) < 2:
         return None
     levels = [chosen_level(result, allow_invalid) for result in measured]
+    if any(min(lv.input_tok_s, lv.output_tok_s) < 0 or lv.input_tok_s + lv.output_tok_s <= 0 for lv in levels):
+        raise InputError("one of these results has no tokens per second: that is no measurement", "Measure it again.")
     held = [lv.server.prefix_hit_share if lv.server else None for lv in levels]
     told = None not in held
     runs = [

@@ -66,10 +66,17 @@ def measured(result: BenchResult, input_share: Decimal | None = None, allow_inva
             "Load it less, or relax the service level, and measure again.",
         )
     tokens = level.input_tokens + level.output_tokens
+    speed = Decimal(str(level.goodput_total_tok_s))
+    if tokens <= 0 or min(level.input_tokens, level.output_tokens) < 0 or not SLOWEST <= speed <= FASTEST:
+        raise InputError(
+            f"this bench says {tokens:,} tokens and {level.goodput_total_tok_s:,.4g} tokens/s at {load_of(level)}: "
+            "that is no measurement",
+            "Was the file changed by hand? Measure again.",
+        )
     share = Decimal(level.input_tokens) / tokens if input_share is None else input_share
     request = request_of(round(tokens / max(1, level.completed)), share)
     return Goodput(
-        tok_s=Decimal(str(level.goodput_total_tok_s)),
+        tok_s=speed,
         basis="measured",
         how=f"measured at {load_of(level)}, {_meaning(result)}",
         input_share=share,
