@@ -45,3 +45,15 @@ def test_help_imports_no_command() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     assert imported(command, "--help") & HEAVY == set()
+
+
+def test_asking_a_supervisor_needs_no_http() -> None:
+    """`status`, `stop` and `serve --detach` speak to it over a socket; only the supervisor itself loads the proxy."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, toolkit.supervise.api; print('aiohttp' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "False\n"

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from toolkit.backends.base import named
 from toolkit.errors import DeclinedError, EnvironmentFailedError, InputError, StartFailedError
-from toolkit.supervise import control, daemon, keys, launch, preflight, store
+from toolkit.supervise import control, keys, launch, preflight, store
 from toolkit.supervise.engine import EngineRun
 from toolkit.supervise.limits import Limits
 from toolkit.supervise.process import Identity
@@ -106,6 +106,8 @@ def run_foreground(spec: Spec, on_event: OnEvent, on_tick: Callable[[Deployment]
         StartFailedError: the first start failed for good.
         InputError: see `daemon.serve`.
     """
+    from toolkit.supervise import daemon  # with aiohttp: no other caller of this module needs it
+
     _look_back(Folder(spec.name), on_event)
     return asyncio.run(daemon.serve(spec, on_event, on_tick))
 
@@ -193,7 +195,7 @@ def _why_ended(folder: Folder, spec: Spec) -> str:
 def _stop_child(folder: Folder, child: subprocess.Popen[bytes]) -> None:
     """End a supervisor that we started, and what it started."""
     if child.poll() is None:
-        control.ask(folder.path, daemon.CONTROL, {"op": "stop", "now": True}, ASK_S)
+        control.ask(folder.path, control.SUPERVISOR, {"op": "stop", "now": True}, ASK_S)
         child.terminate()
         try:
             child.wait(30)
@@ -237,7 +239,7 @@ def _live(folder: Folder) -> Deployment | None:
     """What the supervisor itself says; None when there is none."""
     if folder.supervisor_pid() is None:
         return None
-    answer = control.ask(folder.path, daemon.CONTROL, {"op": "status"}, ASK_S)
+    answer = control.ask(folder.path, control.SUPERVISOR, {"op": "status"}, ASK_S)
     if answer and "state" in answer:
         try:
             return Deployment.model_validate(answer)
@@ -290,7 +292,7 @@ def stop(name: str, on_event: OnEvent = _ignore, *, now: bool = False) -> Deploy
     pid = folder.supervisor_pid()
     supervisor = Identity.of(pid) if pid else None
     if pid:
-        control.ask(folder.path, daemon.CONTROL, {"op": "stop", "now": now}, ASK_S)
+        control.ask(folder.path, control.SUPERVISOR, {"op": "stop", "now": now}, ASK_S)
     asked = folder.events_end()
     while pid and (folder.supervisor_pid() == pid or (supervisor and pid != os.getpid() and supervisor.alive())):
         if time.monotonic() > deadline:
@@ -311,7 +313,7 @@ def _end_left_engine(folder: Folder) -> None:
     if lock is None:
         return
     try:
-        (folder.path / daemon.CONTROL).unlink(missing_ok=True)
+        (folder.path / control.SUPERVISOR).unlink(missing_ok=True)
         ended = [_end_left_in(slot, folder) for slot in folder.slots()]
         written = folder.read_status()
         if any(ended) and written:
@@ -361,7 +363,7 @@ def restart(
     offset = folder.events_end()
     if folder.supervisor_pid():
         request = {"op": "swap", "fall_back": fall_back} if zero_downtime else {"op": "restart"}
-        answer = control.ask(folder.path, daemon.CONTROL, request, ASK_S)
+        answer = control.ask(folder.path, control.SUPERVISOR, request, ASK_S)
         if answer and "refused" in answer:
             message = f"two engines of {name} do not fit beside each other: {answer['refused']}"
             raise DeclinedError(message, "nothing was changed. A plain restart needs no more memory, but pauses.")
@@ -369,7 +371,7 @@ def restart(
             try:
                 done = _until_restarted(folder, spec, offset, on_event)
             except KeyboardInterrupt:
-                control.ask(folder.path, daemon.CONTROL, {"op": "keep"}, ASK_S)
+                control.ask(folder.path, control.SUPERVISOR, {"op": "keep"}, ASK_S)
                 raise
             if done:
                 return done

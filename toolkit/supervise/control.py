@@ -14,6 +14,8 @@ from typing import Any
 from toolkit.supervise import shim
 
 LINE_BYTES = 2**20
+SUPERVISOR = "control.sock"
+"""Where a supervisor answers, in its folder."""
 
 
 def ask(folder: Path, name: str, request: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:

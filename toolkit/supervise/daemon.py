@@ -23,8 +23,6 @@ from toolkit.supervise.store import Folder, Spec
 from toolkit.supervise.supervisor import Supervisor
 from toolkit.types import Deployment, Event
 
-CONTROL = "control.sock"
-
 
 async def serve(
     spec: Spec, on_event: Callable[[Event], None], on_tick: Callable[[Deployment], None] | None = None
@@ -72,7 +70,7 @@ async def _own(
     await asyncio.to_thread(preflight.check_port, spec.host, spec.port)
     await supervisor.proxy.open(spec.host, spec.port)
     folder.write_spec(spec)
-    server = control.Server(folder.path, CONTROL, lambda request: _answer(supervisor, manager, request))
+    server = control.Server(folder.path, control.SUPERVISOR, lambda request: _answer(supervisor, manager, request))
     await server.open()
     _on_signals(supervisor, manager)
     tasks = [asyncio.create_task(manager.beat(supervisor.view, supervisor.watching))]
