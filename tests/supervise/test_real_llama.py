@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.supervise.harness import World, chat, get, kill, ready_status, until, until_new_engine
+from tests.supervise.harness import QUICK, World, chat, get, kill, ready_status, until, until_new_engine
 from toolkit.cli.pipeline import launch_plan_for
 from toolkit.load import scrape
 from toolkit.load.spec import endpoint
@@ -74,6 +77,71 @@ def test_killed_it_is_back_within_seconds(server: Deployment) -> None:
     assert again.last_exit is not None
     assert (again.last_exit.signal, again.restarts) == (9, 1)
     assert chat(again)[0] == 200
+
+
+def test_its_computing_thread_stands_still_while_health_says_ok(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 3 on the real thing: its main thread decodes, others answer HTTP. The main one alone is held by ptrace."""
+    world = World(tmp_path, monkeypatch)
+    plan = launch_plan_for("smollm2-135m", backend="llama-server", served_name="fake", context=1024, concurrency=2)
+    limits = QUICK.model_copy(update={"load_stall_s": 60, "health_timeout_s": 2, "stall_min_s": 3, "stall_max_s": 6})
+    limits = limits.model_copy(update={"probe_timeout_s": 5, "idle_probe_after_s": 60})
+    server = api.start_detached(plan, name="s", port=0, limits=limits)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(server.pid)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        if holder.stdout.readline() != b"held\n":
+            world.close()
+            pytest.skip("this user may not trace a process")
+        begun = time.monotonic()
+        answers: list[tuple[int, bytes]] = []
+        client = threading.Thread(target=lambda: answers.append(chat(server, 8)))
+        client.start()
+        port = next(
+            c.laddr.port for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN
+        )
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as health:
+            assert health.status == 200
+        until(world.crashes, 20)
+        assert time.monotonic() - begun >= 3
+        client.join(5)
+        assert answers[0][0] == 502
+        holder.kill()
+    again = until_new_engine(server.pid, limit_s=60)
+    assert [crash.split(":")[0] for crash in world.crashes()] == ["hung"]
+    assert chat(again)[0] == 200
+    assert world.close() == []
+
+
+HOLD = """
+import ctypes, os, sys, time
+ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+ptrace.argtypes = [ctypes.c_long] * 4
+SEIZE, INTERRUPT = 0x4206, 0x4207
+for request in (SEIZE, INTERRUPT):
+    if ptrace(request, int(sys.argv[1]), 0, 0):
+        sys.exit(os.strerror(ctypes.get_errno()))
+print("held", flush=True)
+time.sleep(120)
+"""
+
+
+def test_what_it_has_started_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 10: a child in a session of its own that ignores SIGTERM, left behind by a killed engine."""
+    world = World(tmp_path, monkeypatch)
+    plan = launch_plan_for("smollm2-135m", backend="llama-server", served_name="fake", context=1024, concurrency=2)
+    beside = f"""setsid sh -c 'trap "" TERM; echo $$ > {tmp_path}/left; while :; do sleep 1; done' & exec "$@\""""
+    server = api.start_detached(
+        plan.model_copy(update={"argv": ("sh", "-c", beside, "sh", *plan.argv)}), name="s", port=0
+    )
+    left = psutil.Process(int((tmp_path / "left").read_text()))
+    assert left.is_running()
+    kill(server.pid)
+    until(lambda: not left.is_running() or left.status() == psutil.STATUS_ZOMBIE, 5)
+    again = until_new_engine(server.pid, limit_s=60)
+    assert "orphans" in world.events()
+    assert chat(again)[0] == 200
+    assert world.close() == []
 
 
 def test_a_new_supervisor_takes_it_over_without_a_load(server: Deployment) -> None:
