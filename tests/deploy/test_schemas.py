@@ -126,6 +126,8 @@ def test_helm_values(case: str) -> None:
     # The chart adds --no-enable-prefix-caching where this is not true, and vLLM's default is on.
     assert model["vllmConfig"]["enablePrefixCaching"] is (case not in ("vllm-eager", "vllm-ray-settings"))
     assert not any("prefix-caching" in word for word in arguments)
+    # Charts before the generated schema (their issue 861, 2026-03) want both of each; Kubernetes takes an empty value.
+    assert all({"name", "value"} <= set(entry) for entry in model["env"])
 
 
 @pytest.mark.parametrize("case", [c for c, t in HELD if t == "compose"])

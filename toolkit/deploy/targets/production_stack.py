@@ -110,9 +110,9 @@ def _model(intent: Intent) -> dict[str, Any]:
         model["pvcStorage"] = noted(f"{needs.disk_gib}Gi", "Keeps downloaded weights across restarts.")
         model["pvcAccessMode"] = ["ReadWriteMany" if many else "ReadWriteOnce"]
         token = {"secretKeyRef": {"name": pod.token_secret(intent), "key": pod.TOKEN_ITEM, "optional": True}}
-        model.setdefault("env", []).append(
-            noted({"name": "HF_TOKEN", "valueFrom": token}, "Only gated models need it.")
-        )
+        # A value beside it, though an empty one: the schema of the chart's older releases asks for one.
+        entry = {"name": "HF_TOKEN", "value": "", "valueFrom": token}
+        model.setdefault("env", []).append(noted(entry, "Only gated models need it."))
     if intent.source.volume:
         found, mounts = pod.volumes(intent, "")
         kept = [v for v in found if isinstance(v, dict)]
