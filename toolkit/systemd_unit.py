@@ -44,6 +44,8 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     key_file: str | None = None
     writable: tuple[str, ...] = ()
+    token_file: str | None = None
+    """Where a hub token may lie, for a model that is downloaded; the lines for it are written as comments."""
     reload: tuple[str, ...] = ()
     """The command that replaces the engine (`systemctl reload`); none when empty."""
     stop: tuple[str, ...] = ()
@@ -99,6 +101,12 @@ def _command(service: Service) -> list[str]:
         lines += [
             "# The key is read by systemd and shown to this service only; it is in no argument and no variable.",
             f"LoadCredential={CREDENTIAL}:{_path(service.key_file)}",
+        ]
+    if service.token_file:
+        lines += [
+            "# Gated models only: put a hub token into that file, and take the # away from both lines (systemd 251).",
+            f"#LoadCredential=hub-token:{_path(service.token_file)}",
+            "#Environment=HF_TOKEN_PATH=%d/hub-token",
         ]
     return lines
 

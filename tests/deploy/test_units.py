@@ -74,9 +74,28 @@ def test_the_unit_serves_the_plan_that_lies_beside_it() -> None:
     assert '"kind": "launch_plan"' in files["plan.json"]
 
 
-def test_a_plan_for_elsewhere_is_not_started_here() -> None:
-    with pytest.raises(InputError, match="made for another machine"):
-        deploy(vllm(), "systemd", options())
+def test_a_plan_for_another_machine_names_nothing_of_this_one(tmp_path: Path) -> None:
+    deployed = deploy(vllm(), "systemd", options())
+    unit = deployed.files["selfhost-qwen-qwen3-8b.service"]
+    text = "\n".join(deployed.files.values())
+    assert "/srv/selfhost/qwen/" not in text  # the folder of this machine
+    assert "/usr/bin/selfhost" not in text
+    (line,) = [x for x in unit.splitlines() if x.startswith("ExecStart=")]
+    assert line.startswith("ExecStart=/usr/bin/env selfhost serve /srv/selfhost/qwen-qwen3-8b/plan.json --name ")
+    assert "sudo install -D -m 644 plan.json /srv/selfhost/qwen-qwen3-8b/plan.json && " in deployed.about.commands.up
+    assert "vllm must be on the unit's PATH" in deployed.files["README.md"]
+    if shutil.which("systemd-analyze"):
+        (tmp_path / "selfhost-qwen-qwen3-8b.service").write_text(unit)
+        assert verify(tmp_path / "selfhost-qwen-qwen3-8b.service") == (0, "")
+        token = re.sub(r"^#(LoadCredential|Environment)=", r"\1=", unit, flags=re.MULTILINE)
+        assert token.count("hub-token") == 3
+        (tmp_path / "selfhost-qwen-qwen3-8b.service").write_text(token)
+        assert verify(tmp_path / "selfhost-qwen-qwen3-8b.service") == (0, "")
+
+
+def test_a_model_of_this_machine_is_not_served_on_another() -> None:
+    with pytest.raises(InputError, match="its model lies on this one only"):
+        deploy(CASES["llama-cpu-host"][0], "systemd", options())
 
 
 @pytest.mark.parametrize("case", [c for c, t in HELD if t == "quadlet"])
