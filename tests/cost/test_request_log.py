@@ -62,3 +62,29 @@ def test_a_peak_is_at_least_the_mean(times):
     rows = [json.dumps({"at": t}) for t in [0, *times, 24 * 3600 * 7]]
     found = read(rows)
     assert 1 <= found.peak <= found.hours
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["timestamp", "\ufefftimestamp", "Timestamp", "created_at", "ts", "x;Time", "x\ttime", "x, timestamp "],
+)
+def test_the_ways_in_which_a_log_names_and_parts_its_columns(head):
+    # twenty-three hours of one request, one of nine: 32 / 24 = 1.33 an hour, 9 / 1.33 = 6.75
+    hours = [hour for hour in range(24) for _ in range(9 if hour == 12 else 1)]
+    mark = next((m for m in ";\t," if m in head), "")
+    rows = [f"{f'1{mark}' if mark else ''}2026-01-01T{hour:02}:10:00Z" for hour in hours]
+    assert float(read([head, *rows]).peak) == pytest.approx(6.75)
+
+
+def test_openais_names_of_tokens():
+    rows = [
+        f'{{"created": {1767225600 + 3600 * hour}, "prompt_tokens": 600, "completion_tokens": 200}}'
+        for hour in range(24)
+    ]
+    found = read(rows)
+    assert (found.by, found.classes[0].input_tokens, found.classes[0].output_tokens) == ("tokens", 600, 200)
+
+
+def test_an_array_is_told_as_one():
+    with pytest.raises(InputError, match="JSON array"):
+        read(['[{"timestamp": 1}]'])

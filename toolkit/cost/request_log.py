@@ -1,8 +1,9 @@
 """How uneven the day is, from a log of requests: the busiest hour over the mean hour; and which requests come.
 
-A log is CSV with a header or one JSON object a line, with a time (`timestamp`, `time`, `at`, `created` or `sent`; ISO
-8601 or Unix seconds) and, where known, tokens (`tokens`, or `input_tokens` and `output_tokens`). With tokens on every
-row hours are weighed by them, else by requests.
+A log is CSV with a header (commas, semicolons or tabs) or one JSON object a line, with a time (`timestamp`, `time`,
+`at`, `created`, `sent`…; ISO 8601 or Unix seconds) and, where known, tokens (`tokens`, or `input_tokens` and
+`output_tokens`; OpenAI's names of them too). Names are read in any case. With tokens on every row hours are weighed by
+them, else by requests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import Any
 from toolkit.cost.traffic import Request
 from toolkit.errors import InputError
 
-TIMES = ("timestamp", "time", "at", "created", "sent")
+TIMES = ("timestamp", "time", "at", "created", "sent", "created_at", "ts", "datetime", "@timestamp")
+INPUT, OUTPUT = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")
+TOTAL = ("tokens", "total_tokens")
 HOUR_S = 3_600
 MIN_HOURS = 24
 """Less than a day shows no daily peak."""
@@ -102,8 +105,17 @@ def _rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     first = next(filled, None)
     if first is None:
         return iter(())
+    first = first.removeprefix("\ufeff")  # Excel's mark of UTF-8
+    if first.lstrip().startswith("["):
+        raise InputError("the log is a JSON array", "Give one JSON object a line, or CSV with a header.")
     rest = chain([first], filled)
-    return _json_rows(rest) if first.lstrip().startswith("{") else csv.DictReader(rest)
+    rows = _json_rows(rest) if first.lstrip().startswith("{") else csv.DictReader(rest, delimiter=_delimiter(first))
+    return ({str(key).strip().lower(): value for key, value in row.items()} for row in rows)
+
+
+def _delimiter(header: str) -> str:
+    """What parts the columns: whichever of comma, semicolon and tab the header has most of."""
+    return max(",;\t", key=header.count)
 
 
 def _json_rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
@@ -118,9 +130,9 @@ def _json_rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
 
 
 def _seconds(row: Mapping[str, Any], number: int) -> float:
-    value = next((row[key] for key in TIMES if row.get(key) not in (None, "")), None)
+    value = _first(row, TIMES)
     if value is None:
-        raise InputError(f"row {number} of the log has no time", f"Name it one of {', '.join(TIMES)}.")
+        raise InputError(f"row {number} of the log has no time", f"Name its column one of {', '.join(TIMES)}.")
     try:
         seconds = float(value)
     except (TypeError, ValueError):
@@ -138,12 +150,16 @@ def _iso(text: str, number: int) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
 def _tokens(row: Mapping[str, Any], number: int) -> tuple[int, ...] | None:
     """(input, output) tokens, or only their sum; None where the row does not say."""
-    parts = [row.get("input_tokens"), row.get("output_tokens")]
-    if any(part in (None, "") for part in parts):
-        parts = [row.get("tokens")]
-    if any(part in (None, "") for part in parts):
+    parts = [_first(row, INPUT), _first(row, OUTPUT)]
+    if None in parts:
+        parts = [_first(row, TOTAL)]
+    if None in parts:
         return None
     try:
         counted = tuple(int(float(str(part))) for part in parts)
