@@ -171,7 +171,10 @@ def test_questions_on_a_terminal():
     assert "data_class" in seen  # the wrong answer was explained
     assert document["verdict"] == "dedicated"
     assert document["licence"]["name"] == "llama-3.3"
-    assert document["assumed"] == {"quality_gap": "5 points, by the kind of task; not measured"}
+    assert document["assumed"] == {
+        "quality_gap": "5 points, by the kind of task; not measured",
+        "mau": "at most the 700,000,000 monthly users of llama-3.3",
+    }
 
 
 def test_enter_nine_times_is_the_defaults():

@@ -332,3 +332,35 @@ def test_any_answers_get_one_verdict_that_keeps_the_hard_gates(answers, priced, 
     if answers.get("data_class") == "may-not-leave" and "allowed_places" not in answers:
         assert found.verdict in ("owned", "on-device")
     assert found == type(found).model_validate_json(found.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("said", "code"), [("de", "DE"), ("Germany", "DE"), ("EU", "EU"), ("uk", "GB"), ("United States", "US")]
+)
+def test_a_country_by_its_letters_or_its_name(said, code):
+    assert read_answers({"region": said}).region == code
+
+
+@pytest.mark.parametrize(
+    ("said", "says"), [("Germny", "did you mean Germany"), ("Narnia", "a country is meant"), (7, "a country is meant")]
+)
+def test_what_is_no_country_is_refused(said, says):
+    with pytest.raises(InputError, match=says):
+        read_answers({"region": said})
+
+
+def test_tasks_are_judged_and_told_one_by_one():
+    tasks = [{"name": "sort", "task": "classification"}, {"name": "plan", "task": "agentic"}]
+    found = verdict(tasks=tasks, tokens_per_day="20M", engineers=0)
+    ruled_out = [(r.option, r.gate, r.reason.partition(": ")[0]) for r in found.rejected]
+    assert ("hosted-open", "quality", "plan") in ruled_out
+    assert not any(option == "hosted-open" and name == "sort" for option, _, name in ruled_out)
+    assert all(flip.startswith(("sort: ", "plan: ")) for flip in found.flips)
+    assert "task" not in found.assumed
+    assert set(found.survivors) == {"closed", "hosted-open"}
+
+
+def test_what_a_licence_turns_on_and_nobody_said_is_listed():
+    llama4 = licence(name="llama-4", mau_limit=700_000_000, mau_counted="once", region_exclusion=("EU",))
+    assert set(verdict(of=llama4).assumed) >= {"region", "mau"}
+    assert not set(verdict(of=llama4, region="US", mau=5).assumed) & {"region", "mau"}

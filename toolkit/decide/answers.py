@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from toolkit.errors import InputError, UnknownNameError, nearest
+from toolkit.errors import InputError, UnknownNameError, fold, nearest
 from toolkit.types import Frozen
 
 DataClass = Literal["public", "internal", "personal", "health", "may-not-leave"]
@@ -42,6 +42,24 @@ def _volume(value: object) -> object:
 Volume = Annotated[int, BeforeValidator(_volume), Field(ge=1, le=10**15)]
 
 
+def _region(value: object) -> object:
+    """``de``, ``Germany`` → ``DE``; ``EU`` and ``UK`` as everybody writes them; anything else is no country."""
+    from babel import Locale
+
+    known = {code: name for code, name in Locale("en").territories.items() if len(code) == 2 and code.isalpha()}
+    said = str(value).strip()
+    by_name = {fold(name): code for code, name in known.items()} | {"uk": "GB", "usa": "US"}
+    code = said.upper() if said.upper() in known else by_name.get(fold(said))
+    if not isinstance(value, str) or code is None:
+        close = nearest(said, list(known.values()))
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(f"a country is meant, by its two letters like DE{hint}")
+    return code
+
+
+Region = Annotated[str, BeforeValidator(_region)]
+
+
 class Task(Frozen):
     """One of several tasks; what it leaves out is as for the whole workload."""
 
@@ -69,7 +87,8 @@ class Answers(Frozen):
     narrow_task: bool | None = None
     model: str | None = None
     mau: Volume | None = None
-    region: str | None = None
+    region: Region | None = None
+    """Where the user is domiciled: a two-letter country code, or EU."""
     tasks: tuple[Task, ...] = ()
 
 
@@ -111,7 +130,8 @@ def completed(answers: Answers) -> tuple[Answers, dict[str, str]]:
     if answers.engineers and answers.hours_per_month is None:
         missing["hours_per_month"] = 40 * answers.engineers
     filled = answers.model_copy(update=missing)
-    assumed = {key: str(value) for key, value in missing.items()}
+    unsaid = {"task", "narrow_task"} if answers.tasks and all(task.task for task in answers.tasks) else set()
+    assumed = {key: str(value) for key, value in missing.items() if key not in unsaid}
     if filled.quality_gap is None and not filled.tasks:
         assumed["quality_gap"] = f"{ASSUMED_GAP[filled.task or 'chat']} points, by the kind of task; not measured"
     return filled, assumed

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import calendar
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from toolkit.decide import article
 from toolkit.decide.answers import Answers, Task, completed
-from toolkit.decide.gates import GATES, MAX_GAP, PLACES_BY_CLASS, SOFT, Gated, gap_of, gate
+from toolkit.decide.gates import GATES, MAX_GAP, OPTIONS, PLACES_BY_CLASS, SOFT, Gated, gap_of, gate
 from toolkit.decide.money import WORTH_IT_USD, Api, Money, cheapest
 from toolkit.types import ArticleVerdict, Licence, ServingOption, TaskVerdict, Verdict
 
@@ -37,34 +38,50 @@ class _Choice:
     waived: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The whole workload (no name), or one task of several, with what was chosen for it."""
+
+    name: str
+    answers: Answers
+    choice: _Choice
+
+    def told(self, text: str) -> str:
+        """A sentence about it, by its name where there are several."""
+        return f"{self.name}: {text}" if self.name else text
+
+
 def decide(
     answers: Answers, today: date, money: Money | None = None, licence: Licence | None = None, order: str = "gates"
 ) -> Verdict:
     """The document of `decide`. ``order`` is gates, or article: then its six questions give the verdict."""
     money = replace(money or Money(), peak_ratio=answers.peak_ratio)
     full, assumed = completed(answers)
-    choice = _choose(full, money, licence)
-    tasks = tuple(_task(task, full, money, licence) for task in full.tasks)
-    option = choice.option
-    if tasks:
-        option = tasks[0].verdict if len({task.verdict for task in tasks}) == 1 else "hybrid"
+    parts = [_part(task, full, money, licence) for task in full.tasks] or [
+        _Part("", full, _choose(full, money, licence))
+    ]
+    chosen = {part.choice.option for part in parts}
+    option: ServingOption = parts[0].choice.option if len(chosen) == 1 else "hybrid"
+    survivors = tuple(o for o in OPTIONS if any(o in part.choice.survivors for part in parts))
     said = article.compare(full, option)
     by_article = order == "article"
-    reasons = _reasons(full, choice, option, money, licence, tasks)
+    reasons = _reasons(parts, option, money, licence)
     return Verdict(
         verdict=article.ask(full)[2] if by_article else option,
         order="article" if by_article else "gates",
         reasons=tuple((_by_article(said, option) if by_article else []) + reasons),
-        survivors=choice.survivors,
-        rejected=choice.gated.rejected,
-        flips=tuple(_flips(full, choice, money, licence)),
-        conflicts=tuple(_conflicts(full, choice, licence) + (article.collisions(full) if by_article else [])),
+        survivors=survivors,
+        rejected=tuple(
+            r.model_copy(update={"reason": part.told(r.reason)}) for part in parts for r in part.choice.gated.rejected
+        ),
+        flips=tuple(part.told(flip) for part in parts for flip in _flips(part.answers, part.choice, money, licence)),
+        conflicts=tuple(_conflicts(full, parts, licence) + (article.collisions(full) if by_article else [])),
         review_date=_review(today, money),
-        p_cheaper=_p_cheaper(money, choice.survivors),
-        tasks=tasks,
+        p_cheaper=_p_cheaper(money, survivors),
+        tasks=tuple(_task(part, money) for part in parts) if full.tasks else (),
         article=said,
         licence=licence,
-        assumed=assumed,
+        assumed=assumed | _assumed_of(licence, full),
     )
 
 
@@ -87,42 +104,58 @@ def _choose(answers: Answers, money: Money, licence: Licence | None) -> _Choice:
     return _Choice(left[-1], gated, left[-1:], (*SOFT, "data"))
 
 
-def _task(task: Task, answers: Answers, money: Money, licence: Licence | None) -> TaskVerdict:
+def _part(task: Task, answers: Answers, money: Money, licence: Licence | None) -> _Part:
     said = {k: v for k, v in task.model_dump(exclude={"name"}).items() if v is not None}
     if "task" in said and "quality_gap" not in said:
         said["quality_gap"] = None  # the whole workload's gap was measured on another task
     own = answers.model_copy(update={**said, "tasks": ()})
-    choice = _choose(own, money, licence)
-    gap, measured = gap_of(own)
+    return _Part(task.name, own, _choose(own, money, licence))
+
+
+def _task(part: _Part, money: Money) -> TaskVerdict:
+    gap, measured = gap_of(part.answers)
     how = "measured" if measured else "assumed"
-    reason = f"open models are {gap:g} points behind ({how}); " + _why_chosen(choice, own, money)
-    return TaskVerdict(task=task.name, verdict=choice.option, reason=reason)
+    reason = f"open models are {gap:g} points behind ({how}); " + _why_chosen(part.choice, part.answers, money)
+    return TaskVerdict(task=part.name, verdict=part.choice.option, reason=reason)
 
 
-def _reasons(
-    answers: Answers,
-    choice: _Choice,
-    option: ServingOption,
-    money: Money,
-    licence: Licence | None,
-    tasks: tuple[TaskVerdict, ...],
-) -> list[str]:
-    reasons = [f"{task.task}: {task.verdict}, for {task.reason}" for task in tasks]
-    if not tasks:
-        reasons.append(_why_chosen(choice, answers, money))
-    if option == "hybrid":
-        reasons.insert(0, "The tasks come out differently: route each to its own.")
-    for survivor in choice.survivors:
-        usd = money.usd_per_month(survivor, answers.tokens_per_day or 1)
-        if usd is not None:
-            api = {"closed": money.closed, "hosted-open": money.hosted_open}.get(survivor)
-            by = f" ({api.name}, {api.price_date}{_last_day(api)})" if api else " (cost report)"
-            reasons.append(f"{survivor}: ${usd:,.2f} a month at {answers.tokens_per_day:,} tokens a day{by}.")
+def _reasons(parts: Sequence[_Part], option: ServingOption, money: Money, licence: Licence | None) -> list[str]:
+    reasons = ["The tasks come out differently: route each to its own."] if option == "hybrid" else []
+    for part in parts:
+        if part.name:
+            told = _task(part, money)
+            reasons.append(f"{told.task}: {told.verdict}, for {told.reason}")
         else:
-            reasons.append(f"{survivor}: its cost is not known here; measure, and give a cost report.")
+            reasons.append(_why_chosen(part.choice, part.answers, money))
+    reasons += dict.fromkeys(part.told(line) for part in parts for line in _prices(part, money))
     if option != "closed" and licence is not None:
         reasons += _duties(licence)
     return reasons
+
+
+def _prices(part: _Part, money: Money) -> Iterator[str]:
+    """What each option that is left costs a month, as far as it is known."""
+    volume = part.answers.tokens_per_day or 1
+    for survivor in part.choice.survivors:
+        usd = money.usd_per_month(survivor, volume)
+        if usd is None:
+            yield f"{survivor}: its cost is not known here; measure, and give a cost report."
+            continue
+        api = {"closed": money.closed, "hosted-open": money.hosted_open}.get(survivor)
+        by = f" ({api.name}, {api.price_date}{_last_day(api)})" if api else " (cost report)"
+        yield f"{survivor}: ${usd:,.2f} a month at {volume:,} tokens a day{by}."
+
+
+def _assumed_of(licence: Licence | None, answers: Answers) -> dict[str, str]:
+    """What the licence turns on and nobody said."""
+    if licence is None:
+        return {}
+    found = {}
+    if licence.region_exclusion and answers.region is None:
+        found["region"] = f"not in the {', '.join(licence.region_exclusion)}, where {licence.name} gives no rights"
+    if licence.mau_limit is not None and answers.mau is None:
+        found["mau"] = f"at most the {licence.mau_limit:,} monthly users of {licence.name}"
+    return found
 
 
 def _last_day(api: Api) -> str:
@@ -157,15 +190,17 @@ def _duties(licence: Licence) -> list[str]:
     return told
 
 
-def _conflicts(answers: Answers, choice: _Choice, licence: Licence | None) -> list[str]:
+def _conflicts(answers: Answers, parts: Sequence[_Part], licence: Licence | None) -> list[str]:
     """What contradicts: reported, never settled in silence."""
     found = []
-    if choice.waived:
-        failing = sorted({r.gate for r in choice.gated.rejected}, key=list(GATES).index)
-        found.append(
-            f"No option passes every gate ({', '.join(failing)}): {choice.option} does once this is mended: "
-            f"{', '.join(choice.waived)}."
-        )
+    for part in parts:
+        choice = part.choice
+        if choice.waived:
+            failing = sorted({r.gate for r in choice.gated.rejected}, key=list(GATES).index)
+            found.append(
+                part.told(f"No option passes every gate ({', '.join(failing)}): {choice.option} does once this is ")
+                + f"mended: {', '.join(choice.waived)}."
+            )
     permitted = PLACES_BY_CLASS[answers.data_class or "internal"]
     beyond = [place for place in answers.allowed_places or () if place not in permitted]
     if beyond:
