@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.plans import COMMIT, GGUF, H100, HELD, RAM, docs, made, options, qwen, smol, vllm
+from tests.deploy.plans import CASES, COMMIT, GGUF, H100, HELD, RAM, docs, made, options, qwen, smol, vllm
 from tests.deploy.plans import launch as launched
 from toolkit.deploy import names
 from toolkit.deploy.deploy import CONTAINERS, FIELDS, Deployed, deploy
@@ -271,6 +271,10 @@ def test_replicas_of_llama_cpp_share_no_half_written_file() -> None:
 
 @pytest.mark.parametrize("target", ["compose", "kubernetes", "quadlet", "skypilot"])
 def test_threads_of_this_machine_are_told(target: str) -> None:
+    plan, _, where = CASES["llama-cpu"]
+    reasons = (*plan.reasons, "3 of 4 cores: llama.cpp's workers spin, so one core is left to the client")
+    told = deploy(plan.model_copy(update={"reasons": reasons}), target, options(), **where).files["README.md"]
+    assert "3 of 4 cores" not in told
     assert "`-t 3`, which fits the machine that planned it" in made("llama-cpu", target).files["README.md"]
     assert "`-t" not in made("llama-gpu-key", target).files["README.md"]
 

@@ -6,6 +6,9 @@ from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.sizing import where
 from toolkit.types import DeployFolder, LaunchPlan
 
+OF_THIS_MACHINE = (" found: ", "proxy", " cores: ", "one thread on one core")
+"""Words of reasons that are about the machine that planned: its program, its supervisor, its processor."""
+
 
 def render(about: DeployFolder, plan: LaunchPlan, rendered: Rendered) -> str:
     """Markdown."""
@@ -63,7 +66,7 @@ def _bench(about: DeployFolder) -> str:
 def _reasons(about: DeployFolder, plan: LaunchPlan) -> list[str]:
     """The plan's own reasons, without what is about the machine that made it."""
     here = about.target == "systemd"
-    reasons = [r for r in plan.reasons if here or (" found: " not in r and "proxy" not in r)]
+    reasons = [r for r in plan.reasons if here or not any(word in r for word in OF_THIS_MACHINE)]
     if about.image:
         reasons.append(f"the engine's image is pinned: `{about.image}`")
     if plan.memory:

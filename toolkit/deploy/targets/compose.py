@@ -44,6 +44,8 @@ def render(intent: Intent) -> Rendered:
         notes=(
             "`docker compose --profile monitoring up --detach` adds Prometheus on port 9090, with the rules of "
             f"{alerts.FILE} at /alerts, and Grafana on 3000 with a dashboard; with that profile `down` ends them too.",
+            "Docker starts an engine again that ends, not one that hangs, which `docker compose ps` calls unhealthy; "
+            "`selfhost serve` (the systemd target) ends that one too.",
             *([_ASKS] if intent.options.key else []),
         ),
     )
@@ -101,6 +103,7 @@ def _engine(intent: Intent) -> dict[str, Any]:
         "stop_grace_period": noted(f"{intent.drain_s + GRACE_EXTRA_S}s", "Open requests may end first."),
         "deploy": {"resources": _resources(intent)},
         "security_opt": ["no-new-privileges:true"],
+        "logging": noted({"driver": "local"}, "Kept within 100 MB; Docker's default driver lets a log grow for ever."),
     }
     if needs.shm_gib:
         service["shm_size"] = noted(f"{needs.shm_gib}gb", "Ranks of one engine talk through shared memory.")
