@@ -169,6 +169,23 @@ def test_a_stopped_worker_is_found_hung_whatever_health_says(started: str, world
     assert "Paris" in answer(again.base_url, PARIS)
 
 
+def test_the_next_supervisor_takes_it_over(started: str, world: World) -> None:
+    """Fault 11: its supervisor is killed; the engine serves on, and the next one finds it without a second load."""
+    server = until_ready(started)
+    before, crashes = tree(server), len(world.crashes(started))
+    kill(server.supervisor_pid)
+    time.sleep(1)
+    alone = api.status(started)
+    assert (alone.state, alone.pid, alone.supervisor_pid) == ("degraded", server.pid, None)
+    again = api.restart(started)
+    assert (again.pid, again.base_url) == (server.pid, server.base_url)
+    assert again.ready_s is not None
+    assert again.ready_s <= 2.0
+    assert {p.pid for p in before} <= {p.pid for p in tree(again)}
+    assert len(world.crashes(started)) == crashes
+    assert "Paris" in answer(again.base_url, PARIS)
+
+
 def test_stop_lets_a_stream_end_and_leaves_nothing(started: str, world: World) -> None:
     server = until_ready(started)
     before = tree(server)
