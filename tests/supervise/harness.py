@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.error
@@ -204,6 +205,20 @@ def _send(request: urllib.request.Request, timeout_s: float) -> tuple[int, bytes
         return 0, error.partial
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return 0, b""
+
+
+def slowness() -> float:
+    """How many times longer than on two quiet cores an interpreter takes now to load what a supervisor does; at least 1.
+
+    Time limits that hold the start of a process are of a quiet machine; this says how far from one this moment is.
+    """
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import toolkit.supervise.daemon"], check=True, timeout=60)
+    return max(1.0, (time.monotonic() - begun) / QUIET_IMPORT_S)
+
+
+QUIET_IMPORT_S = 0.8
+"""On two 2.1 GHz cores of 2026-11, nothing else running."""
 
 
 def kill(pid: int | None, number: int = signal.SIGKILL) -> None:

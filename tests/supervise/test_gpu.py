@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.supervise.harness import QUICK, World, kill, until, until_new_engine
+from tests.supervise.harness import QUICK, World, kill, until, until_new_engine, until_state
+from tests.supervise.test_cli_serve import Shell
+from toolkit.supervise import api
 
 NVML = Path(__file__).parents[1] / "fakes" / "nvml"
 
@@ -44,3 +47,29 @@ def test_memory_that_never_comes_back_names_its_holder(world: World, held: Path)
     until(lambda: words in world.crashes(), 5)
     held.write_text("[]")
     until_new_engine(server.pid)
+
+
+def test_a_lost_gpu_is_fatal_at_once_and_a_restart_tries_again(world: World, held: Path) -> None:
+    server = world.start()
+    lost = held.with_name(held.name + ".lost")
+    lost.touch()
+    kill(server.pid)
+    now = until_state("fatal")
+    assert (now.reason or "").startswith("GPU 0 is lost: `dmesg` has its Xid")
+    assert (world.crashes(), world.starts()) == (["signal:9"], 1)
+    lost.unlink()
+    assert api.restart("s").state == "ready"
+
+
+def test_what_is_off_without_a_gpu_is_said_once(world: World) -> None:
+    shell = Shell(world)
+    status, _, err = shell.serve("--detach", "--port", "0")
+    assert status == 0, err
+    there = Path("/dev/nvidiactl").exists() and importlib.util.find_spec("pynvml") is not None
+    assert err.count("GPU memory and power are not watched") == (0 if there else 1)
+
+
+def test_with_a_gpu_nothing_is_said_to_be_off(world: World, held: Path) -> None:
+    shell = Shell(world)
+    status, _, err = shell.serve("--detach", "--port", "0")
+    assert (status, "not watched" in err) == (0, False), err

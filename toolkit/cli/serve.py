@@ -48,6 +48,7 @@ def serve(
     from toolkit.cli.events import line
     from toolkit.cli.output import emit, note
     from toolkit.supervise import api, limits
+    from toolkit.supervise import gpu as gpu_watch
 
     known = limits.from_toml(config) if config else limits.Limits()
     price = _price(gpu_price)
@@ -67,8 +68,9 @@ def serve(
     where: dict[str, Any] = {"name": name or plan.served_name, "host": host, "port": port, "key_file": api_key_file}
     spec = api.check(plan, **where, limits=known, on_event=lambda event: note(line(event)))
     spec = spec.model_copy(update={"usd_per_hour": price}) if price else spec
-    for reason in plan.reasons:
-        note(f"  {reason}")
+    for reason in (*plan.reasons, gpu_watch.without()):
+        if reason:
+            note(f"  {reason}")
     if detach:
         final = api.start_spec(spec, lambda event: note(line(event)))
         note(f"ready at {final.base_url} — stop it with: selfhost stop {spec.name}")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from toolkit.types import GIB
@@ -93,6 +94,31 @@ def readings() -> list[Reading]:
                     watts = nvml.nvmlDeviceGetPowerUsage(device) / 1000  # NVML counts milliwatts
                 found.append(Reading(index, int(memory.used), int(memory.total), watts))
     return found
+
+
+def lost() -> str | None:
+    """A device that has fallen off the bus, in words; None while all answer, and without NVML."""
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    with contextlib.suppress(nvml.NVMLError):
+        for index in range(nvml.nvmlDeviceGetCount()):
+            try:
+                nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(index))
+            except nvml.NVMLError as error:
+                if getattr(error, "value", None) == nvml.NVML_ERROR_GPU_IS_LOST:
+                    return f"GPU {index} is lost: `dmesg` has its Xid; a reset or a reboot brings it back, then restart"
+    return None
+
+
+def without() -> str | None:
+    """What is not watched for lack of NVML, in one sentence; None where there is one."""
+    if _nvml() is not None:
+        return None
+    off = "GPU memory and power are not watched, and no start waits for memory to come back"
+    if Path("/dev/nvidiactl").exists():
+        return f"an NVIDIA GPU is here, but NVML cannot be used (pip install nvidia-ml-py): {off}"
+    return f"no NVIDIA GPU here: {off}"
 
 
 async def still_held(pids: set[int], limit_s: float) -> str | None:

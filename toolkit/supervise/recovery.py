@@ -81,6 +81,12 @@ class Recovery:
         proven = self._is_proven()
         self.crash = Crash(time.monotonic(), was_ready, reason, final=final, nonsense=nonsense, proven=proven)
 
+    def lost(self, device: str | None) -> None:
+        """A GPU that is not there any more: no restart mends what this run ended of."""
+        if device and self.crash and not self.crash.final:
+            self.crash = replace(self.crash, final=device)
+            self.short = None
+
     def diagnose(self, ended: Exit, run: EngineRun) -> tuple[str, str | None]:
         """Why a load ended, in words; and what mends it where no restart does."""
         reason = causes.reason_of(ended.code, ended.signal)

@@ -390,6 +390,7 @@ class Supervisor:
             self._recovery.note(error.message, was_ready=False, final=error.message)
             orphans = 0
         self._record.last_exit = await self._final_exit(run, asked)
+        self._recovery.lost(await asyncio.to_thread(gpu.lost))
         held = await gpu.still_held(run.seen, self._limits.vram_back_s)
         if held:
             self._recovery.crash = None

@@ -1,7 +1,7 @@
 """A fake NVML for a child process: put its folder on PYTHONPATH. Reads who holds memory from FAKE_NVML (JSON).
 
 The one GPU draws FAKE_NVML_WATTS (100) all the time and is busy for three quarters of it. With FAKE_NVML_OLD it has
-no energy counter, like cards before Volta.
+no energy counter, like cards before Volta. While a file named as FAKE_NVML with `.lost` exists, the GPU is lost.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+NVML_ERROR_GPU_IS_LOST = 15
+"""As in NVIDIA's `nvml.h`."""
+
 
 class NVMLError(Exception):
-    pass
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
 
 
 def nvmlInit() -> None:
@@ -26,6 +31,8 @@ def nvmlDeviceGetCount() -> int:
 
 
 def nvmlDeviceGetHandleByIndex(index: int) -> int:
+    if Path(os.environ.get("FAKE_NVML", "") + ".lost").exists():
+        raise NVMLError(NVML_ERROR_GPU_IS_LOST)
     return index
 
 
@@ -53,7 +60,7 @@ def nvmlDeviceGetPowerUsage(device: int) -> int:
 def nvmlDeviceGetTotalEnergyConsumption(device: int) -> int:
     """Millijoules since an unknown start."""
     if "FAKE_NVML_OLD" in os.environ:
-        raise NVMLError("Not Supported")
+        raise NVMLError(3)  # not supported
     return round(1000 * _watts() * time.monotonic())
 
 
