@@ -6,24 +6,28 @@ import subprocess
 import sys
 import time
 
-from tests.supervise.harness import World, chat, kill, slowness
+from tests.supervise.harness import World, chat, kill, without_processor_s
 from toolkit.supervise import api
 
 
 def second() -> tuple[int, str, float]:
-    begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "toolkit.supervise.daemon", "s"], capture_output=True, timeout=10, check=False
-    )
-    return done.returncode, done.stderr.decode(), time.monotonic() - begun
+    """Another supervisor of the name: its exit status, its words, and how long it took with a processor to run on."""
+    begun, late_s = time.monotonic(), 0.0
+    words = [sys.executable, "-m", "toolkit.supervise", "s"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            late_s = max(late_s, without_processor_s(process.pid))
+            time.sleep(0.005)
+        took_s = time.monotonic() - begun - late_s
+        assert process.stderr is not None
+        return process.returncode, process.stderr.read(), took_s
 
 
 def test_the_second_supervisor_goes_with_a_clear_message(world: World, repeat: int, moment: None) -> None:
     server = world.start()
-    slow = slowness()
     code, words, took_s = second()
     assert (code, words) == (2, f"'s' is already served by supervisor pid {server.supervisor_pid}\n")
-    assert took_s <= 1.0 * max(slow, slowness())
+    assert took_s <= 1.0
     assert chat(server)[0] == 200
     kill(server.supervisor_pid)
     assert api.restart("s").supervisor_pid != server.supervisor_pid

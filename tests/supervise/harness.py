@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -207,18 +206,16 @@ def _send(request: urllib.request.Request, timeout_s: float) -> tuple[int, bytes
         return 0, b""
 
 
-def slowness() -> float:
-    """How many times longer than on two quiet cores an interpreter takes now to load what a supervisor does; at least 1.
+def without_processor_s(*pids: int | str | None) -> float:
+    """How long these processes' main threads could run and had no processor to run on (Linux ``schedstat``).
 
-    Time limits that hold the start of a process are of a quiet machine; this says how far from one this moment is.
+    Time limits are of a machine that has one for them; on a busy one this is taken off. 0 where it is not told.
     """
-    begun = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import toolkit.supervise.daemon"], check=True, timeout=60)
-    return max(1.0, (time.monotonic() - begun) / QUIET_IMPORT_S)
-
-
-QUIET_IMPORT_S = 0.8
-"""On two 2.1 GHz cores of 2026-11, nothing else running."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+    return total / 1e9
 
 
 def kill(pid: int | None, number: int = signal.SIGKILL) -> None:

@@ -153,7 +153,7 @@ def service(world: World, manager: Manager) -> Iterator[subprocess.Popen[bytes]]
     Folder("s").create()
     Folder("s").write_spec(spec)
     words = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "600000"}
-    process = subprocess.Popen([sys.executable, "-m", "toolkit.supervise.daemon", "s"], env=os.environ | words)
+    process = subprocess.Popen([sys.executable, "-m", "toolkit.supervise", "s"], env=os.environ | words)
     yield process
     process.kill()
     process.wait(5)

@@ -53,9 +53,7 @@ def check(
     """
     check_spec(plan, name=name, host=host, key_file=key_file)
     _let_it_stop(Folder(name), on_event)
-    pid = Folder(name).supervisor_pid()
-    if pid:
-        raise InputError(f"{name!r} is already served by supervisor pid {pid}", "stop it, or choose another name.")
+    Folder(name).refuse_second()
     if port == 0:
         port = preflight.free_port(host)
     else:
@@ -141,7 +139,7 @@ def start_spec(spec: Spec, on_event: OnEvent = _ignore) -> Deployment:
     offset = folder.events_end()
     with (folder.path / "supervisor.log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "toolkit.supervise.daemon", spec.name],
+            [sys.executable, "-m", "toolkit.supervise", spec.name],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -1,6 +1,6 @@
 """The supervisor as a process: lock, listen, own the engine, answer the control socket, leave nothing behind.
 
-``python -m toolkit.supervise.daemon NAME`` serves what the name's ``spec.json`` says; `serve` is the same inside
+``python -m toolkit.supervise NAME`` serves what the name's ``spec.json`` says; `serve` is the same inside
 a caller's own process (the foreground).
 """
 
@@ -39,10 +39,8 @@ async def serve(
     folder.create()
     lock = folder.lock()
     if lock is None:
-        pid = folder.supervisor_pid()
-        raise InputError(
-            f"{spec.name!r} is already served by supervisor pid {pid}", "stop it first, or choose another name."
-        )
+        folder.refuse_second()
+        raise InputError(f"the lock of {spec.name!r} is held", "try again.")  # by one that ended this very moment
     try:
         final = await _own(spec, folder, on_event, on_tick)
     finally:
@@ -151,7 +149,3 @@ def main() -> int:
             sys.stderr.write(f"{error.message}\n")
         return error.exit_status
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

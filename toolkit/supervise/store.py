@@ -138,6 +138,18 @@ class Folder:
             os.close(fd)
         return None
 
+    def refuse_second(self) -> None:
+        """One supervisor a name.
+
+        Raises:
+            InputError: another one lives; says which.
+        """
+        pid = self.supervisor_pid()
+        if pid:
+            raise InputError(
+                f"{self.name!r} is already served by supervisor pid {pid}", "stop it, or choose another name."
+            )
+
     def write_spec(self, spec: Spec) -> None:
         """Replace ``spec.json``."""
         _replace(self.path / "spec.json", spec.model_dump_json(by_alias=True, exclude_unset=True))
