@@ -34,6 +34,10 @@ class Shape:
     expert_inner: int = 0
     window: int = 0
     tied: bool = False
+    dense: int = 0
+    """First layers without experts."""
+    latent: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    """MLA: ranks of queries and of keys and values, rotary size, other size of a query head, size of a value head."""
     extra: dict[str, object] = field(default_factory=dict)
 
 
@@ -73,6 +77,25 @@ def metadata(s: Shape) -> dict[str, object]:
     if s.experts:
         meta |= {f"{a}.expert_count": s.experts, f"{a}.expert_used_count": s.active}
         meta[f"{a}.expert_feed_forward_length"] = s.expert_inner or s.inner
+    if any(s.latent):
+        queries, rank, rope, nope, value = s.latent
+        meta |= {
+            f"{a}.attention.q_lora_rank": queries,
+            f"{a}.attention.kv_lora_rank": rank,
+            f"{a}.attention.key_length": rank + rope,
+            f"{a}.attention.value_length": rank,
+            f"{a}.attention.key_length_mla": nope + rope,
+            f"{a}.attention.value_length_mla": value,
+            f"{a}.rope.dimension_count": rope,
+        }
+    if s.dense:
+        meta |= {
+            f"{a}.leading_dense_block_count": s.dense,
+            f"{a}.expert_shared_count": 1,
+            f"{a}.expert_weights_scale": 1.0,
+            f"{a}.expert_weights_norm": True,
+            f"{a}.expert_gating_func": 2,
+        }
     if s.window:
         meta[f"{a}.attention.sliding_window"] = s.window
     return meta | {f"{a}.{k}": v for k, v in s.extra.items()}
@@ -84,7 +107,8 @@ def tensors(s: Shape) -> list[tuple[str, tuple[int, ...], int]]:
     if not s.tied:
         out.append(("output.weight", (s.hidden, s.vocab), Q8_0))
     for i in range(s.layers):
-        out += [(f"blk.{i}.{n}", shape, kind) for n, shape, kind in LAYERS[s.arch](s)]
+        layer = LAYERS[s.arch](s) if i >= s.dense else FIRST[s.arch](s)
+        out += [(f"blk.{i}.{n}", shape, kind) for n, shape, kind in layer]
     return out
 
 
@@ -151,7 +175,45 @@ def _gpt_oss(s: Shape) -> list[Part]:
     ]
 
 
+def _shared(s: Shape) -> list[Part]:
+    inner = s.expert_inner or s.inner
+    return [
+        ("exp_probs_b.bias", (s.experts,), F32),
+        ("ffn_gate_shexp.weight", (s.hidden, inner), Q8_0),
+        ("ffn_up_shexp.weight", (s.hidden, inner), Q8_0),
+        ("ffn_down_shexp.weight", (inner, s.hidden), Q8_0),
+    ]
+
+
+def _mla(s: Shape) -> list[Part]:
+    queries, rank, rope, nope, value = s.latent
+    return [
+        ("attn_norm.weight", (s.hidden,), F32),
+        ("attn_q_a.weight", (s.hidden, queries), Q8_0),
+        ("attn_q_a_norm.weight", (queries,), F32),
+        ("attn_q_b.weight", (queries, s.heads * (nope + rope)), Q8_0),
+        ("attn_kv_a_mqa.weight", (s.hidden, rank + rope), Q8_0),
+        ("attn_kv_a_norm.weight", (rank,), F32),
+        ("attn_k_b.weight", (nope, rank, s.heads), Q8_0),
+        ("attn_v_b.weight", (rank, value, s.heads), Q8_0),
+        ("attn_output.weight", (s.heads * value, s.hidden), Q8_0),
+    ]
+
+
+FIRST = {
+    "deepseek2": lambda s: [*_mla(s), *_gated(s)],
+    "glm4moe": lambda s: [*_qkv(s), ("post_attention_norm.weight", (s.hidden,), F32), *_gated(s)[1:]],
+}
+"""The layers before the experts begin."""
+
 LAYERS = {
+    "deepseek2": lambda s: [*_mla(s), *_experts(s), *_shared(s)],
+    "glm4moe": lambda s: [
+        *_qkv(s),
+        ("post_attention_norm.weight", (s.hidden,), F32),
+        *_experts(s)[1:],
+        *_shared(s),
+    ],
     "llama": lambda s: [*_qkv(s), *(_experts(s) if s.experts else _gated(s))],
     "qwen2": lambda s: [*_qkv(s), *_biases(s), *_gated(s)],
     "qwen3": lambda s: [*_qkv(s), *_head_norms(s), *_gated(s)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,7 @@ def test_a_log_without_figures_is_no_answer() -> None:
         engine_exact.read_log(["hello"])
 
 
+MLA: dict[str, Any] = {"dense": 1, "latent": (1536, 512, 64, 128, 128)}
 SHAPES = [
     Shape("llama", hidden=2048, heads=32, kv_heads=8, inner=8192, vocab=128256, tied=True),
     Shape("llama", hidden=4096, heads=32, kv_heads=8, head_dim=128, inner=14336, vocab=128256),
@@ -50,6 +52,9 @@ SHAPES = [
     Shape(
         "gpt-oss", hidden=2880, heads=64, kv_heads=8, experts=32, active=4, expert_inner=2880, inner=2880, window=128
     ),
+    Shape("deepseek2", 3, 7168, 128, 1, 576, 18432, 129280, experts=32, active=8, expert_inner=2048, **MLA),
+    Shape("deepseek2", 4, 2048, 16, 1, 576, 10944, 102400, experts=64, active=6, expert_inner=1408, **MLA),
+    Shape("glm4moe", 4, 4096, 96, 8, 128, 10944, 151552, experts=32, active=8, expert_inner=1408, dense=1),
 ]
 GRID = list(
     itertools.product(
@@ -61,7 +66,7 @@ GRID = list(
 @pytest.mark.real
 @pytest.mark.slow
 def test_the_model_agrees_with_the_engine_over_a_grid(tmp_path: Path) -> None:
-    """216 cases in shapes of real models: KV within 0.5 %, compute within 5 % on average and 20 % at worst."""
+    """297 cases in shapes of real models: KV within 0.5 %, compute within 3 % on average and 10 % at worst."""
     compute_errors = []
     for n, (shape, (context, parallel), ubatch, (flash, kv_type)) in enumerate(GRID):
         if n % 27 == 0:
@@ -73,11 +78,11 @@ def test_the_model_agrees_with_the_engine_over_a_grid(tmp_path: Path) -> None:
         (share,) = lc.held(ask, r)
         assert share.kv == pytest.approx(told.kv, rel=0.005), (shape.arch, context, parallel, ubatch, kv_type)
         error = share.compute / sum(told.compute.values()) - 1
-        assert abs(error) < 0.20, (shape.arch, context, parallel, ubatch, flash, error)
+        assert abs(error) < 0.10, (shape.arch, context, parallel, ubatch, flash, error)
         compute_errors.append(abs(error))
-    assert len(compute_errors) == 216
+    assert len(compute_errors) == 297
     print(f"compute: mean error {mean(compute_errors):.1%}, worst {max(compute_errors):.1%}")
-    assert mean(compute_errors) < 0.05
+    assert mean(compute_errors) < 0.03
 
 
 @pytest.mark.real

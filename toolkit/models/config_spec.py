@@ -115,6 +115,7 @@ def _cache(a: Attention) -> LayerAttention:
         return LayerAttention(
             kind="mla",
             latent_dim=a.kv_lora + a.rope_dim,
+            head_dim_v=a.kv_lora,
             absorbed_elements=a.heads * (a.nope_dim + a.v_head_dim) * a.kv_lora,
             index_dim=a.index_dim,
         )

@@ -175,8 +175,11 @@ def _vocab(facts: _Facts, shapes: dict[str, tuple[int, ...]]) -> int:
 def _attention(facts: _Facts, layers: int, hidden: int, heads: int) -> tuple[LayerAttention, ...]:
     kv_heads = facts.per_layer("attention.head_count_kv", layers, heads)
     if (rank := facts.count("attention.kv_lora_rank", 0)) and facts.get("attention.key_length_mla"):
-        latent = rank + facts.count("rope.dimension_count")
-        return (LayerAttention(kind="mla", latent_dim=latent, head_dim_v=rank),) * layers
+        rope = facts.count("rope.dimension_count")
+        key, value = facts.count("attention.key_length_mla"), facts.count("attention.value_length_mla", 0)
+        absorbed = heads * max(0, key - rope + value) * rank
+        layer = LayerAttention(kind="mla", latent_dim=rank + rope, head_dim_v=rank, absorbed_elements=absorbed)
+        return (layer,) * layers
     dim_k = facts.count("attention.key_length", hidden // heads)
     dim_v = facts.count("attention.value_length", hidden // heads)
     window = facts.count("attention.sliding_window", 0)

@@ -182,8 +182,9 @@ def shares(model: ModelSpec, where: Placement, r: Resolved) -> list[Share]:
 def graph(model: ModelSpec, r: Resolved) -> Graph:
     """The graph of one ubatch under these settings."""
     cells = cells_per_stream(r)
-    seen = {_cells_of(layer, r, cells) for layer in model.attention if layer.kind != "none"} or {cells}
-    return Graph(model, min(r.ubatch, cells * r.streams), tuple(sorted(seen)), r.flash_attn, r.build)
+    kinds = {layer.window: _cells_of(layer, r, cells) for layer in model.attention if layer.kind != "none"}
+    seen = tuple(sorted(kinds.values())) or (cells,)
+    return Graph(model, min(r.ubatch, cells * r.streams), seen, r.flash_attn, r.build)
 
 
 def cells_per_stream(r: Resolved) -> int:

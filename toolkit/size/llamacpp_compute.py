@@ -38,7 +38,7 @@ class Graph:
     tokens: int
     """Tokens of the ubatch."""
     cells: tuple[int, ...]
-    """Distinct numbers of cells of a stream: of full layers, and of sliding ones."""
+    """Cells of a stream, once for full layers and once for sliding ones: each kind has a mask of its own."""
     flash_attn: bool
     build: Build
 
@@ -166,15 +166,30 @@ def _with_copy(graph: Graph, copied: int, expert: bool, cache: int) -> int:
 
 
 def _attention_row(model: ModelSpec, layer: LayerAttention) -> int:
-    """Elements a token holds while its layer attends: 3 × hidden + 2 × queries + 2 × keys."""
+    """Elements a token holds while its layer attends: 3 × hidden + 2 × queries + 2 × keys.
+
+    MLA: 4 × hidden, and of every head the query as projected and in the latents, the answer there and as projected.
+    """
+    if layer.kind == "mla":
+        return 4 * model.hidden + 2 * model.heads * layer.latent_dim + model.heads * sum(_latent_heads(model, layer))
     queries = model.heads * (layer.head_dim_k or layer.latent_dim)
     return 3 * model.hidden + 2 * queries + 2 * layer.kv_heads * layer.head_dim_k
+
+
+def _latent_heads(model: ModelSpec, layer: LayerAttention) -> tuple[int, int]:
+    """Sizes of a head outside the latents, without the rotary part: of queries, and of values (taken for equal)."""
+    rank = layer.head_dim_v or layer.latent_dim
+    each = layer.absorbed_elements // (model.heads * rank) // 2
+    return each, each
 
 
 def _mlp_row(model: ModelSpec) -> int:
     """Elements a token holds inside the widest MLP; of experts, every active one counts."""
     layer = model.attention[0]
-    beside = 3 * model.hidden + model.heads * layer.head_dim_k
+    head = layer.head_dim_k
+    if layer.kind == "mla":
+        head = _latent_heads(model, layer)[0] + layer.latent_dim - (layer.head_dim_v or layer.latent_dim)
+    beside = 3 * model.hidden + model.heads * head
     inner, outer = model.experts_per_token * model.moe_intermediate, model.experts_per_token * model.hidden
     routed = max(3 * inner, 2 * inner + outer, 2 * outer + model.hidden)
     return beside + (routed if inner else 3 * model.intermediate)
