@@ -152,10 +152,65 @@ def gemma4(config: dict[str, Any], text_hidden: int) -> Vision:
     )
 
 
-def _encoder(layers: int, d: int, inner: int) -> Pairs:
-    """A ViT encoder with biases: attention of four d × d matrices, a two-matrix MLP, two layer norms."""
+def qwen2_vl(config: dict[str, Any], text_hidden: int) -> Vision:
+    """Qwen2-VL: an encoder with an MLP four times as wide, and a 2 × 2 merger of two layers."""
+    v = config["vision_config"]
+    d = v.get("embed_dim", v.get("hidden_size"))
+    merged = d * v.get("spatial_merge_size", 2) ** 2
+    return Vision(
+        (
+            ("patch_embed.proj.weight", (d, _patch(v))),
+            *_encoder(v["depth"], d, int(d * v.get("mlp_ratio", 4))),
+            *_norm("merger.ln_q", d),
+            *_linear("merger.mlp.0", merged, merged),
+            *_linear("merger.mlp.2", text_hidden, merged),
+        )
+    )
+
+
+def qwen2_5_vl(config: dict[str, Any], text_hidden: int) -> Vision:
+    """Qwen2.5-VL: the same with a gated MLP and norms without biases."""
+    v = config["vision_config"]
+    d, inner = v["hidden_size"], v["intermediate_size"]
+    merged = d * v.get("spatial_merge_size", 2) ** 2
+    return Vision(
+        (
+            ("patch_embed.proj.weight", (d, _patch(v))),
+            *_gated_encoder(v["depth"], d, inner),
+            ("merger.ln_q.weight", (d,)),
+            *_linear("merger.mlp.0", merged, merged),
+            *_linear("merger.mlp.2", text_hidden, merged),
+        )
+    )
+
+
+def _patch(v: dict[str, Any]) -> int:
+    """Values of one patch over the images it spans."""
+    channels = v.get("in_channels") or v.get("in_chans") or 3
+    return int(channels * v.get("temporal_patch_size", 2) * v.get("patch_size", 14) ** 2)
+
+
+def _gated_encoder(layers: int, d: int, inner: int) -> Pairs:
+    """A ViT encoder with a gated MLP, biases, and norms that have none."""
+    _check_layers(layers)
+    for i in range(layers):
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            yield from _linear(f"layers.{i}.self_attn.{name}", d, d)
+        yield from _linear(f"layers.{i}.mlp.gate_proj", inner, d)
+        yield from _linear(f"layers.{i}.mlp.up_proj", inner, d)
+        yield from _linear(f"layers.{i}.mlp.down_proj", d, inner)
+        yield f"layers.{i}.norm1.weight", (d,)
+        yield f"layers.{i}.norm2.weight", (d,)
+
+
+def _check_layers(layers: int) -> None:
     if not 0 < layers <= MAX_LAYERS:
         raise ValueError(f"a vision tower of {layers} layers")
+
+
+def _encoder(layers: int, d: int, inner: int) -> Pairs:
+    """A ViT encoder with biases: attention of four d × d matrices, a two-matrix MLP, two layer norms."""
+    _check_layers(layers)
     for i in range(layers):
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
             yield from _linear(f"layers.{i}.self_attn.{name}", d, d)

@@ -24,6 +24,23 @@ def qwen2(n: Numbers, config: Config) -> Decoder:
     return llama(n, config, qkv_bias=True, o_bias=False)
 
 
+def qwen2_vl(n: Numbers, config: Config) -> Decoder:
+    """Qwen 2 that sees."""
+    return seeing(qwen2(n, config), vision.qwen2_vl(config, n("hidden_size")))
+
+
+def qwen2_5_vl(n: Numbers, config: Config) -> Decoder:
+    """Qwen 2.5 that sees."""
+    return seeing(qwen2(n, config), vision.qwen2_5_vl(config, n("hidden_size")))
+
+
+def glm4(n: Numbers, config: Config) -> Decoder:
+    """GLM 4 (0414): four norms a layer, biases on query, key and value."""
+    bias = n.flag("attention_bias")
+    layer = Layer(gqa(n, qkv_bias=bias), Mlp(inner=n("intermediate_size")), norms=4)
+    return decoder(n, config, [layer] * n("num_hidden_layers"))
+
+
 def mimo(n: Numbers, config: Config) -> Decoder:
     """Qwen 2 with prediction layers."""
     base = llama(n, config, qkv_bias=True, o_bias=False)

@@ -23,6 +23,27 @@ def qwen3_moe(n: Numbers, config: Config) -> Decoder:
     return decoder(n, config, layers)
 
 
+def qwen2_moe(n: Numbers, config: Config) -> Decoder:
+    """Qwen 2 with experts and a gated shared one; some layers dense."""
+    dense, step = Mlp(inner=n("intermediate_size")), n("decoder_sparse_step", 1)
+    moe = experts_of(n, shared_inner=n("shared_expert_intermediate_size"), shared_gate=True)
+    only, attention = set(n.config.get("mlp_only_layers") or ()), gqa(n, qkv_bias=True)
+    count = n("num_hidden_layers")
+    mlps = [dense if i in only or (i + 1) % step else moe for i in range(count)]
+    return decoder(n, config, [Layer(attention, mlp) for mlp in mlps])
+
+
+def glm4_moe(n: Numbers, config: Config) -> Decoder:
+    """GLM 4.5 to 4.7: first layers dense, a shared expert, a prediction layer with its own embedding."""
+    norm = gqa(n).head_dim if n.flag("use_qk_norm") else 0
+    attention = gqa(n, qkv_bias=n.flag("attention_bias"), norm_dim=norm)
+    moe = experts_of(n, shared_inner=n("n_shared_experts", 0) * n("moe_intermediate_size"), router_bias=True)
+    dense, first = Mlp(inner=n("intermediate_size")), n("first_k_dense_replace", 0)
+    layers = [Layer(attention, dense if i < first else moe) for i in range(n("num_hidden_layers"))]
+    mtp = (Layer(attention, moe),) * n("num_nextn_predict_layers", 0)
+    return decoder(n, config, layers, mtp=mtp, mtp_embeddings=bool(mtp))
+
+
 def qwen3_vl_moe(n: Numbers, config: Config) -> Decoder:
     """Qwen 3 with experts, that sees."""
     return seeing(qwen3_moe(n, config), vision.qwen3_vl(config))
