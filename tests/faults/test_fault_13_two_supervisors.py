@@ -6,21 +6,18 @@ import subprocess
 import sys
 import time
 
-from tests.supervise.harness import World, chat, kill, without_processor_s
+from tests.supervise.harness import Lateness, World, chat, kill
 from toolkit.supervise import api
 
 
 def second() -> tuple[int, str, float]:
     """Another supervisor of the name: its exit status, its words, and how long it took with a processor to run on."""
-    begun, late_s = time.monotonic(), 0.0
+    begun = time.monotonic()
     words = [sys.executable, "-m", "toolkit.supervise", "s"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            late_s = max(late_s, without_processor_s(process.pid))
-            time.sleep(0.005)
-        took_s = time.monotonic() - begun - late_s
-        assert process.stderr is not None
-        return process.returncode, process.stderr.read(), took_s
+        with Lateness(process.pid) as late:
+            _, said = process.communicate(timeout=30)
+        return process.returncode, said, time.monotonic() - begun - late.s
 
 
 def test_the_second_supervisor_goes_with_a_clear_message(world: World, repeat: int, moment: None) -> None:

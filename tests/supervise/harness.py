@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -216,6 +217,36 @@ def without_processor_s(*pids: int | str | None) -> float:
         with contextlib.suppress(OSError, ValueError, IndexError):
             total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
     return total / 1e9
+
+
+class Lateness:
+    """Sums up, while it is entered, for how long these processes and the thread that enters had no processor."""
+
+    def __init__(self, *pids: int | None) -> None:
+        self.pids = pids
+        self.s = 0.0
+        self._stop = threading.Event()
+        self._own = f"self/task/{threading.get_native_id()}"
+        self._before = without_processor_s(self._own, *pids)
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Lateness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        """A process that has ended tells nothing any more, so it is asked over and over."""
+        most = dict.fromkeys((self._own, *self.pids), 0.0)
+        while True:
+            for pid in most:
+                most[pid] = max(most[pid], without_processor_s(pid))
+            self.s = sum(most.values()) - self._before
+            if self._stop.wait(0.01):
+                return
 
 
 def kill(pid: int | None, number: int = signal.SIGKILL) -> None:

@@ -99,7 +99,7 @@ class EngineRun:
                 (folder / name).unlink()
         child = await asyncio.to_thread(_spawn_shim, folder, launch)
         deadline = asyncio.get_running_loop().time() + SPAWN_S
-        while (state := _read(folder / "state.json")) is None:
+        while "engine" not in (state := _read(folder / "state.json") or {}):
             ended = _read(folder / "exit.json")
             if ended or child.poll() is not None or asyncio.get_running_loop().time() > deadline:
                 await asyncio.to_thread(_abandon, child)

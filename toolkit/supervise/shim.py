@@ -65,6 +65,9 @@ def main() -> int:
     read_end, write_end = os.pipe()
     with contextlib.suppress(OSError):
         fcntl.fcntl(write_end, 1031, PIPE_BYTES)  # F_SETPIPE_SZ
+    problem = write_json(folder / "state.json", {"version": 1, "meta": spec["meta"]})
+    if problem:
+        return NO_DISK + problem
     try:
         child = spawn(spec, write_end, libc)
     except OSError as error:
@@ -73,7 +76,7 @@ def main() -> int:
     os.close(write_end)
     state = {"version": 1, "shim": identity(os.getpid()), "engine": identity(child), "meta": spec["meta"]}
     problem = write_json(folder / "state.json", state)
-    if problem:  # nobody could find this engine again: it ends with us
+    if problem:  # it was writable a moment ago; nobody could find this engine again, and it ends with us
         return NO_DISK + problem
     log = Log(folder, int(spec["log_max_bytes"]), int(spec["log_keep"]), str(spec["asked"]))
     reader = log.start(read_end)
