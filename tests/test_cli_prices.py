@@ -18,7 +18,7 @@ def test_without_a_name_all_rents_and_the_usual_apis(selfhost):  # noqa: F811 - 
     assert len(document["gpus"]) >= 39
     assert all(0 < p["usd_per_hour"] < 100 and p["source"] and p["checked"] for p in document["gpus"])
     names = [p["name"] for p in document["apis"]]
-    assert {"gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b", "lowest:llama-3.3-70b"} <= set(names)
+    assert {"gpt-4o", "claude-sonnet-4-6", "together:llama-3.3-70b", "lowest:llama-3.3-70b"} <= set(names)
     assert all(p["price_date"] and p["source"] for p in document["apis"])
 
 

@@ -20,7 +20,7 @@ from toolkit.cost.uncertainty import DRAWS, factors, simulate
 from toolkit.errors import DeclinedError, InputError
 from toolkit.types import Alternative, Basis, CostReport, Currency, InCurrency, MonthlyUsd
 
-DEFAULT_COMPARE = ("gpt-4o", "claude-sonnet-4-5", "together:llama-3.3-70b")
+DEFAULT_COMPARE = ("gpt-4o", "claude-sonnet-4-6", "together:llama-3.3-70b")
 """Two closed models and one hosted open one, when nothing else is asked for."""
 
 
