@@ -58,7 +58,7 @@ class World:
         self.journal_file = root / "journal.jsonl"
         self.faults()
         monkeypatch.setenv("SELFHOST_HOME", str(self.home))
-        # Nobody speaks TLS here, and aiohttp reads all of the system's certificates when it is imported: 50 ms a process.
+        # Nobody speaks TLS here, and aiohttp reads all certificates when it is imported: 50 ms a process.
         monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
 
     def plan(self, backend: str = "llama-server", **changes: Any) -> LaunchPlan:
