@@ -98,7 +98,7 @@ def aiperf(venv: Path, load: Load) -> list[str]:
     words += ["--concurrency", str(load.streams), "--request-count", str(load.requests), "--ui-type", "none"]
     words += ["--synthetic-input-tokens-mean", str(INPUT), "--output-tokens-mean", str(TOKENS)]
     words += ["--artifact-dir", str(load.out)]
-    return [str(venv / "bin" / "aiperf"), *words, "--tokenizer", HUB_NAME if load.tokenizer else "builtin"]
+    return [str(venv / "bin" / "aiperf"), *words, "--tokenizer", HUB_NAME]
 
 
 def read_aiperf(load: Load) -> Told:
@@ -177,7 +177,7 @@ def read_inference_perf(load: Load) -> Told:
 
 TOOLS = (
     Tool("selfhost", (), selfhost, read_selfhost),
-    Tool("aiperf", ("aiperf==0.13.0",), aiperf, read_aiperf),
+    Tool("aiperf", ("aiperf==0.13.0",), aiperf, read_aiperf, counts=True),
     Tool("vllm", ("vllm",), vllm, read_vllm, counts=True),
     Tool("guidellm", ("guidellm==0.8.1", "torch==2.13.0"), guidellm, read_guidellm, counts=True),
     Tool("inference-perf", ("inference-perf==0.7.0",), inference_perf, read_inference_perf, (3, 12), True),

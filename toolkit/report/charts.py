@@ -93,19 +93,23 @@ def distribution(name: str, what: str, series: Sequence[Series], limit: Limit | 
         ),
         x=x,
         y=Scale(0, 1),
+        top=42,
+        title_gap=25,
         x_title=f"{what}, {unit}" + (" (log scale)" if x.log else ""),
         y_title="share at or below",
     )
     plot.axes(x_ticks, {t: f"{t:.0%}" for t in (0, 0.25, 0.5, 0.75, 1)})
     if limit:
-        plot.upright(limit.seconds, limit.words, "slo")
+        plot.flag(limit.seconds, limit.words, "slo")
     for s, points in curves:
         start = (x.lo if x.log else 0.0, 0.0)
         plot.steps([start, (points[0][0], 0.0), *points, (max(x.hi, points[-1][0]), 1.0)], s.kind)
         for q in (0.5, 0.9, 0.95, 0.99):
             plot.point_at((_at(points, q), q), f"{s.name}: {q:.0%} within {words.seconds(_at(points, q))}")
     if shown and max(shown) > x.hi * 1.001:
-        plot.text(plot.width - plot.right, plot.top - 14, f"longest {words.seconds(max(shown))}", "axis end")
+        plot.text(
+            plot.width - plot.right, plot.top - plot.title_gap, f"longest {words.seconds(max(shown))}", "axis end"
+        )
     return plot.render(name)
 
 

@@ -64,6 +64,8 @@ def flat(name: str, value: object) -> Iterator[tuple[str, str]]:
     elif name.endswith(" bytes") and isinstance(value, int):
         size = f"{words.significant(value / GIB)} GiB" if value >= GIB else f"{words.significant(value / MIB)} MiB"
         yield name.removesuffix(" bytes"), size
+    elif isinstance(value, bool):
+        yield name, "yes" if value else "no"
     elif value is not None and value != "":
         yield name, str(value)
 

@@ -5,6 +5,7 @@ Every text that came from a server, a file or a user goes through `escape`; the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
@@ -90,9 +91,14 @@ def _header(result: BenchResult, cost: CostReport | None) -> str:
         for f in headline.figures(result, cost)
     )
     return (
-        f'<header><p class="over">{" · ".join(over)}</p><h1>{escape(headline.headline(result, cost))}</h1>'
+        f'<header><p class="over">{" · ".join(over)}</p><h1>{_unbroken(escape(headline.headline(result, cost)))}</h1>'
         f"{f'<ul class=figures>{big}</ul>' if big else ''}{_trust(result)}</header>"
     )
+
+
+def _unbroken(text: str) -> str:
+    """The same without a line break between a number and its unit."""
+    return re.sub(r"(?<=\d) (?=(ms|s|tokens/s)\b)", "\N{NO-BREAK SPACE}", text)
 
 
 def _trust(result: BenchResult) -> str:

@@ -29,8 +29,8 @@ def places(marks: Sequence[tuple[float, float]], texts: Sequence[str], within: B
 
 
 def _candidates(x: float, y: float) -> list[Place]:
-    """Above, below, right, left, the corners, then farther up and down."""
-    near = [(x, y - 11, "mid"), (x, y + 20, "mid"), (x + 10, y + 4, ""), (x - 10, y + 4, "end")]
+    """Above, right, left, below, the corners, then farther up and down."""
+    near = [(x, y - 11, "mid"), (x + 10, y + 4, ""), (x - 10, y + 4, "end"), (x, y + 20, "mid")]
     corners = [(x + 7, y - 9, ""), (x - 7, y - 9, "end"), (x + 7, y + 17, ""), (x - 7, y + 17, "end")]
     return [*near, *corners, (x, y - 25, "mid"), (x, y + 34, "mid")]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
-from toolkit.report.labels import places
+from toolkit.report.labels import CHAR, places
 
 Point = tuple[float, float]
 
@@ -195,6 +195,13 @@ class Plot:
         y, end = self.py(value), self.width - self.right
         self.marks.append(f'<path class="rule {kind}" d="M{self.left} {y:.1f}H{end}"/>')
         self.text(self.left + 4, y - 5 if y > self.top + 16 else y + 14, label, f"label {kind}")
+
+    def flag(self, value: float, label: str, kind: str) -> None:
+        """A vertical line over the whole plot with its label above the plot, where curves may run anywhere in it."""
+        x, half = self.px(value), CHAR * len(label) / 2
+        self.marks.append(f'<path class="rule {kind}" d="M{x:.1f} {self.top}V{self.height - self.bottom}"/>')
+        middle = min(max(x, self.left + half), self.width - half)
+        self.text(middle, self.top - 7, label, f"label mid {kind}")
 
     def upright(self, value: float, label: str, kind: str, at_top: bool = False) -> None:
         """A vertical line over the whole plot with its label beside its foot, or its top where lines lie low."""
