@@ -41,7 +41,7 @@ class Phase:
         self.start_ns = self.measure_ns = self.end_ns = 0
         self.quota: int | None = None
         self.part, self.parts = 0, 1
-        self.ready = self.busy = self.unsent = self.turn = 0
+        self.ready = self.busy = self.unsent = self.turn = self.begun = 0
         self.idle_users: list[LoadState] = []
         self.backlog: deque[Job] = deque()
         self.scheduling = not self.closed_loop
@@ -50,6 +50,15 @@ class Phase:
     def over(self) -> bool:
         """Whether the phase was ended before its time."""
         return self.stop.is_set()
+
+    def turn_to_begin(self) -> int:
+        """Which user of all processes this one is, in the order of their beginning."""
+        self.begun += 1
+        return (self.begun - 1) * self.parts + self.part
+
+    def spread_s(self, share: float) -> float:
+        """Seconds between two users when all begin within that share of the phase."""
+        return share * self.order["duration_s"] / self.order["users"]
 
     def may_send(self) -> bool:
         """Whether a closed-loop user may start another request; takes one from the quota."""

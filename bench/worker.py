@@ -38,6 +38,9 @@ TIMER_S = 0.0012
 """How late an event-loop timer may wake: epoll counts in whole milliseconds."""
 EXACT_RATE = 80.0
 """Requests per second and process up to which a timer's lateness is waited out: 80 × 1.2 ms is a tenth of a core."""
+APART_S, APART_SHARE = 0.001, 0.05
+"""Between the first requests of two users of a closed loop, and the share of the phase that all of them may take.
+Users that begin in the same millisecond stay in step for a whole run, and find every queue at its longest."""
 TIED = {"SELFHOST_BENCH_CONTROL", "SELFHOST_BENCH_TIED"}
 """A process with one of these variables ends when its parent does."""
 _S = 1_000_000_000
@@ -187,6 +190,7 @@ class Worker:
 
     def _closed_loop(self, state: LoadState, phase: Phase) -> None:
         state.failures = 0
+        self._pause(phase, phase.turn_to_begin() * min(APART_S, phase.spread_s(APART_SHARE)))
         while phase.may_send():
             self._converse(state, phase, Job(perf_counter_ns()))
             if state.failures:  # a server that refuses at once is not hammered

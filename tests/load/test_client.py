@@ -228,6 +228,18 @@ def test_a_closed_loop_keeps_its_users_busy(load: Load, mock: Mock) -> None:
     assert all(row.scheduled_s == row.sent_s for row in rows)
 
 
+def test_the_users_of_a_closed_loop_do_not_march_in_step(load: Load, mock: Mock) -> None:
+    """A millisecond apart: the fortieth begins 39 ms after the first, and so do their next requests."""
+    mock.set(**FAST)
+    rows = load.level(LoadLevel(concurrency=40), max_requests=80, duration_s=3.0)
+    sent = sorted(row.sent_s for row in rows)
+    assert 0.035 < sent[39] - sent[0] < 0.12
+    assert 0.035 < sent[79] - sent[40] < 0.12
+    rows = load.level(LoadLevel(concurrency=40), max_requests=40, duration_s=0.2)
+    sent = sorted(row.sent_s for row in rows)
+    assert sent[39] - sent[0] < 0.1  # of a short level a twentieth at most: 10 ms, and what a busy machine adds
+
+
 def test_warm_up_is_marked_and_over_before_the_measuring(load: Load, mock: Mock) -> None:
     mock.set(**FAST)
     rows = load.level(LoadLevel(concurrency=2), max_requests=6, warmup_s=0.3)
