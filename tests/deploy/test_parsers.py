@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,7 @@ print(json.dumps({"import": application.import_path, "gpu": [m.accelerator_type 
 """
 NAMES = """
 import json
+import re
 from ray.util.accelerators import accelerators
 print(json.dumps(sorted(v for k, v in vars(accelerators).items() if k.isupper() and isinstance(v, str))))
 """
@@ -118,6 +120,14 @@ def test_schemas_are_what_their_packages_say(module: str, kind: str, file: str, 
     """Made anew: what lies in the repository is that, and nothing was added by hand."""
     made_anew = parsed(MAKE, str(SCHEMAS), module, kind, home=tmp_path)
     assert made_anew == json.loads((SCHEMAS / f"{file}.json").read_text())
+
+
+def test_skypilots_gpu_names_are_skypilots() -> None:
+    """Its catalogues are fetched from the network, but what makes them names each kind in its sources."""
+    (package,) = PLACE.glob("lib/python*/site-packages/sky")
+    sources = [p.read_text() for p in package.rglob("*.py")]
+    words = {word for text in sources for word in re.findall(r"['\"]([A-Za-z0-9-]{2,20})['\"]", text)}
+    assert {n.sky for n in hardware.GPUS.values() if n.sky} - words == set()
 
 
 def test_the_readmes_commands_are_skypilots(tmp_path: Path) -> None:

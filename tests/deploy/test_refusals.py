@@ -9,7 +9,8 @@ import pytest
 
 from tests.deploy.plans import CASES, COMMIT, GGUF, H100, HELD, RAM, docs, made, options, qwen, smol, vllm
 from tests.deploy.plans import launch as launched
-from toolkit.deploy import names
+from toolkit import profiles
+from toolkit.deploy import hardware, names
 from toolkit.deploy.deploy import CONTAINERS, FIELDS, Deployed, deploy
 from toolkit.deploy.source import Hub, Volume
 from toolkit.errors import InputError, UnknownNameError
@@ -71,6 +72,7 @@ def test_targets_and_gpus_have_did_you_mean() -> None:
     ("gpu", "target", "says"),
     [
         ("RTX-4090", "rayserve", "Ray has no GPU type for RTX-4090"),
+        ("H800", "skypilot", "SkyPilot has no GPU type for H800"),
         ("H20", "skypilot", "SkyPilot has no GPU type for H20"),
     ],
 )
@@ -121,6 +123,31 @@ def test_unlike_gpus_and_gpus_of_others() -> None:
     amd = memory.devices[0].model_copy(update={"name": "MI300X"})
     with pytest.raises(InputError, match="NVIDIA"):
         kubernetes(vllm().model_copy(update={"memory": memory.model_copy(update={"devices": (amd,)})}))
+
+
+def test_a_plan_that_does_not_fit_is_not_deployed() -> None:
+    memory = vllm().memory
+    assert memory
+    close = vllm().model_copy(update={"memory": memory.model_copy(update={"fits": False, "certainty": "close"})})
+    assert "so close that only a start will tell" in kubernetes(close).files["README.md"]
+    with pytest.raises(InputError, match="does not fit"):
+        kubernetes(vllm().model_copy(update={"memory": memory.model_copy(update={"certainty": "no"})}))
+
+
+def test_a_processor_by_name_is_no_gpu() -> None:
+    epyc = Device("CPU-EPYC-9554-12ch-DDR5-4800", 64 * GIB, "cpu", "given")
+    document = launched(plan(Ask(smol(), (epyc,), "llama.cpp", context=2048, concurrency=2)))
+    deployed = deploy(document, "kubernetes", options(), hub=Hub(GGUF, None, "m.gguf"))
+    text = "".join(deployed.files.values())
+    assert "nvidia.com/gpu" not in text
+    assert ":server-b" in text
+    assert (deployed.about.gpu, deployed.about.gpus_per_replica) == (None, 0)
+
+
+def test_every_nvidia_gpu_of_the_profiles_has_a_node_label() -> None:
+    foreign = ("MI", "Gaudi", "Arc", "Apple", "Radeon", "RX-", "Ryzen", "Intel-", "CPU")
+    unnamed = [name for name in profiles.gpus() if not name.startswith(foreign) and name not in hardware.GPUS]
+    assert unnamed == []
 
 
 def test_a_vllm_on_a_cpu_has_no_image() -> None:

@@ -135,7 +135,7 @@ def _own_model(target: str, hub: Hub | None, volume: Volume | None, load_workers
 
 
 def _gpus_of(plan: LaunchPlan) -> tuple[str | None, int]:
-    gpus = [d.name for d in plan.memory.devices if d.name != "CPU"] if plan.memory else []
+    gpus = [d.name for d in plan.memory.devices if not hardware.is_processor(d.name)] if plan.memory else []
     return (gpus[0] if gpus else None), len(gpus)
 
 

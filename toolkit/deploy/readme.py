@@ -6,6 +6,12 @@ from toolkit.deploy.rendered import Rendered
 from toolkit.deploy.sizing import where
 from toolkit.types import DeployFolder, LaunchPlan
 
+FITS = {
+    "sure": "sure to fit",
+    "likely": "likely to fit",
+    "close": "so close that only a start will tell",
+    "no": "does not fit",
+}
 OF_THIS_MACHINE = (" found: ", "proxy", " cores: ", "one thread on one core")
 """Words of reasons that are about the machine that planned: its program, its supervisor, its processor."""
 
@@ -70,5 +76,5 @@ def _reasons(about: DeployFolder, plan: LaunchPlan) -> list[str]:
     if about.image:
         reasons.append(f"the engine's image is pinned: `{about.image}`")
     if plan.memory:
-        reasons.append(f"memory: {plan.memory.certainty} to fit, by the memory plan")
+        reasons.append(f"memory, by its plan: {FITS[plan.memory.certainty]}")
     return reasons or ["the command is the user's own"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from toolkit.deploy.hardware import is_processor
 from toolkit.errors import InputError
 from toolkit.types import GIB, LaunchPlan, MemoryPlan
 
@@ -71,7 +72,11 @@ def resources(plan: LaunchPlan, *, downloads: bool, threads: int | None) -> Reso
         raise InputError(
             "this launch plan has no memory plan, so nothing can be sized from it", "make it with `selfhost plan`."
         )
-    gpus = [d.name for d in memory.devices if d.name != "CPU"]
+    if memory.certainty == "no":  # the planner makes none; an edited plan may say it
+        raise InputError(
+            "this plan does not fit its device, by its own memory plan", "plan it with less, or for a larger device."
+        )
+    gpus = [d.name for d in memory.devices if not is_processor(d.name)]
     if len(set(gpus)) > 1:
         raise InputError(
             f"this plan spreads one model over unlike GPUs ({', '.join(sorted(set(gpus)))})",
@@ -97,7 +102,7 @@ def _weights(memory: MemoryPlan) -> int:
 
 def _host_gib(memory: MemoryPlan, gpus: int) -> int:
     """Memory of the host, GiB: the CPU device's own plan, or what a GPU engine needs beside its GPUs."""
-    on_cpu = [d for d in memory.devices if d.name == "CPU"]
+    on_cpu = [d for d in memory.devices if is_processor(d.name)]
     planned = sum(d.total_bytes + d.error_bytes for d in on_cpu)
     if not gpus:
         return math.ceil(planned / GIB) + CPU_EXTRA_GIB
