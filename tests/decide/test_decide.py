@@ -364,3 +364,8 @@ def test_what_a_licence_turns_on_and_nobody_said_is_listed():
     llama4 = licence(name="llama-4", mau_limit=700_000_000, mau_counted="once", region_exclusion=("EU",))
     assert set(verdict(of=llama4).assumed) >= {"region", "mau"}
     assert not set(verdict(of=llama4, region="US", mau=5).assumed) & {"region", "mau"}
+
+
+def test_assumptions_are_told_as_answers_are_written():
+    told = verdict(engineers=2).assumed
+    assert (told["offline"], told["tokens_per_day"], told["hours_per_month"]) == ("no", "1,000,000", "80")

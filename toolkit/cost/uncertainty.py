@@ -49,6 +49,10 @@ class Factor:
         i = min(3, int(place))
         return self.points[i] + (self.points[i + 1] - self.points[i]) * (place - i)
 
+    def percentile(self, share: float) -> float:
+        """The same to nine digits, as it is told: 2.4 and not 2.4000000000000004."""
+        return round(self.quantile(share), 9)
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -162,10 +166,10 @@ def _tornado(model: _Model, uncertain: Factors, mtok: float) -> list[Swing]:
             found.append(
                 Swing(
                     what=factor.what,
-                    factor_p10=factor.quantile(0.1),
-                    factor_p90=factor.quantile(0.9),
-                    usd_per_mtok_at_p10=ends[0],
-                    usd_per_mtok_at_p90=ends[1],
+                    factor_p10=factor.percentile(0.1),
+                    factor_p90=factor.percentile(0.9),
+                    usd_per_mtok_at_p10=round(ends[0], 9),
+                    usd_per_mtok_at_p90=round(ends[1], 9),
                     basis=factor.basis,
                     how=factor.how,
                 )
@@ -181,5 +185,5 @@ def _share_below(ascending: Sequence[float], limit: float) -> float:
 def _band(ascending: Sequence[float]) -> MoneyBand:
     """Nearest-rank percentiles."""
     n = len(ascending)
-    p10, p50, p90 = (Decimal(repr(ascending[math.ceil(share * n) - 1])) for share in (0.1, 0.5, 0.9))
+    p10, p50, p90 = (Decimal(repr(round(ascending[math.ceil(share * n) - 1], 9))) for share in (0.1, 0.5, 0.9))
     return MoneyBand(p10=p10, p50=p50, p90=p90)

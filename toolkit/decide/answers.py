@@ -131,10 +131,17 @@ def completed(answers: Answers) -> tuple[Answers, dict[str, str]]:
         missing["hours_per_month"] = 40 * answers.engineers
     filled = answers.model_copy(update=missing)
     unsaid = {"task", "narrow_task"} if answers.tasks and all(task.task for task in answers.tasks) else set()
-    assumed = {key: str(value) for key, value in missing.items() if key not in unsaid}
+    assumed = {key: _told(value) for key, value in missing.items() if key not in unsaid}
     if filled.quality_gap is None and not filled.tasks:
         assumed["quality_gap"] = f"{ASSUMED_GAP[filled.task or 'chat']} points, by the kind of task; not measured"
     return filled, assumed
+
+
+def _told(value: object) -> str:
+    """As an answer is written: no, 1,000,000, internal."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.12g}" if isinstance(value, int | float) else str(value)
 
 
 def _known(table: Mapping[str, Any], model: type[Frozen], what: str) -> None:
