@@ -38,6 +38,8 @@ class Shape:
     """First layers without experts."""
     latent: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
     """MLA: ranks of queries and of keys and values, rotary size, other size of a query head, size of a value head."""
+    delta_heads: tuple[int, int] = (0, 0)
+    """Gated delta nets in three layers of four: heads of keys and of values, of 128 each."""
     extra: dict[str, object] = field(default_factory=dict)
 
 
@@ -88,6 +90,18 @@ def metadata(s: Shape) -> dict[str, object]:
             f"{a}.attention.value_length_mla": value,
             f"{a}.rope.dimension_count": rope,
         }
+    if any(s.delta_heads):
+        keys, values = s.delta_heads
+        meta |= {
+            f"{a}.ssm.conv_kernel": 4,
+            f"{a}.ssm.state_size": 128,
+            f"{a}.ssm.group_count": keys,
+            f"{a}.ssm.time_step_rank": values,
+            f"{a}.ssm.inner_size": values * 128,
+            f"{a}.full_attention_interval": FULL_EVERY,
+            f"{a}.rope.dimension_count": 64,
+            f"{a}.rope.dimension_sections": [11, 11, 10, 0],
+        }
     if s.dense:
         meta |= {
             f"{a}.leading_dense_block_count": s.dense,
@@ -108,6 +122,8 @@ def tensors(s: Shape) -> list[tuple[str, tuple[int, ...], int]]:
         out.append(("output.weight", (s.hidden, s.vocab), Q8_0))
     for i in range(s.layers):
         layer = LAYERS[s.arch](s) if i >= s.dense else FIRST[s.arch](s)
+        if any(s.delta_heads) and (i + 1) % FULL_EVERY:
+            layer = _delta(s)
         out += [(f"blk.{i}.{n}", shape, kind) for n, shape, kind in layer]
     return out
 
@@ -175,6 +191,32 @@ def _gpt_oss(s: Shape) -> list[Part]:
     ]
 
 
+def _delta(s: Shape) -> list[Part]:
+    keys, values = s.delta_heads
+    mixed, inner = 2 * keys * 128 + values * 128, values * 128
+    return [
+        ("attn_norm.weight", (s.hidden,), F32),
+        ("attn_qkv.weight", (s.hidden, mixed), Q8_0),
+        ("attn_gate.weight", (s.hidden, inner), Q8_0),
+        ("ssm_conv1d.weight", (4, mixed), F32),
+        ("ssm_dt.bias", (values,), F32),
+        ("ssm_a", (values,), F32),
+        ("ssm_beta.weight", (s.hidden, values), Q8_0),
+        ("ssm_alpha.weight", (s.hidden, values), Q8_0),
+        ("ssm_norm.weight", (128,), F32),
+        ("ssm_out.weight", (inner, s.hidden), Q8_0),
+        ("post_attention_norm.weight", (s.hidden,), F32),
+        *_gated(s)[1:],
+    ]
+
+
+def _gated_attention(s: Shape) -> list[Part]:
+    """Queries are twice as wide: half of them gates the answer."""
+    wide = ("attn_q.weight", (s.hidden, 2 * s.heads * s.head_dim), Q8_0)
+    rest = [p for p in _qkv(s) if p[0] != "attn_q.weight"]
+    return [wide, *rest, *_head_norms(s), ("post_attention_norm.weight", (s.hidden,), F32), *_gated(s)[1:]]
+
+
 def _shared(s: Shape) -> list[Part]:
     inner = s.expert_inner or s.inner
     return [
@@ -206,7 +248,10 @@ FIRST = {
 }
 """The layers before the experts begin."""
 
+FULL_EVERY = 4
+
 LAYERS = {
+    "qwen35": _gated_attention,
     "deepseek2": lambda s: [*_mla(s), *_experts(s), *_shared(s)],
     "glm4moe": lambda s: [
         *_qkv(s),

@@ -54,6 +54,7 @@ SHAPES = [
     ),
     Shape("deepseek2", 3, 7168, 128, 1, 576, 18432, 129280, experts=32, active=8, expert_inner=2048, **MLA),
     Shape("deepseek2", 4, 2048, 16, 1, 576, 10944, 102400, experts=64, active=6, expert_inner=1408, **MLA),
+    Shape("qwen35", 8, 5120, 24, 4, 256, 17408, 248320, delta_heads=(16, 48)),
     Shape("glm4moe", 4, 4096, 96, 8, 128, 10944, 151552, experts=32, active=8, expert_inner=1408, dense=1),
 ]
 GRID = list(
@@ -61,7 +62,7 @@ GRID = list(
         [(2048, 1), (8192, 4), (16384, 1)], [128, 512, 2048], [("on", "f16"), ("on", "q8_0"), ("off", "f16")]
     )
 )
-"""Context and slots, ubatch, flash attention and cache type: 27 cases of each of the eleven shapes, 297 in all."""
+"""Context and slots, ubatch, flash attention and cache type: 27 cases of each of the twelve shapes, 324 in all."""
 
 
 @pytest.mark.real
@@ -78,6 +79,7 @@ def test_the_model_agrees_with_the_engine_over_a_grid(shape: Shape, tmp_path: Pa
         told = engine_exact.plan(file, spec.layers, r)
         (share,) = lc.held(ask, r)
         assert share.kv == pytest.approx(told.kv, rel=0.005), (context, parallel, ubatch, kv_type)
+        assert share.state == pytest.approx(told.state, rel=0.005), (parallel, told.state)
         errors.append(abs(share.compute / sum(told.compute.values()) - 1))
         assert errors[-1] < 0.10, (context, parallel, ubatch, flash, kv_type, errors[-1])
     assert len(errors) == 27

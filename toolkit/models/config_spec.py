@@ -153,7 +153,12 @@ def _recurrent(
     kind: Literal["delta", "mamba1", "mamba2", "conv"], a: Attention, conv: int, state: int
 ) -> RecurrentState:
     return RecurrentState(
-        kind=kind, conv_elements=conv, conv_rows=a.conv_kernel - 1, state_elements=state, state_bytes=a.state_bytes
+        kind=kind,
+        conv_elements=conv,
+        conv_rows=a.conv_kernel - 1,
+        state_elements=state,
+        state_bytes=a.state_bytes,
+        inner=a.value_dim,
     )
 
 

@@ -219,7 +219,10 @@ def _states(facts: _Facts, layers: int, recurrent: set[int]) -> tuple[RecurrentS
     inner, state = facts.count("ssm.inner_size"), facts.count("ssm.state_size")
     conv = facts.count("ssm.conv_kernel") - 1
     each = RecurrentState(
-        conv_elements=conv * (inner + 2 * facts.count("ssm.group_count", 0) * state), state_elements=state * inner
+        conv_elements=conv * (inner + 2 * facts.count("ssm.group_count", 0) * state),
+        conv_rows=max(1, conv),
+        state_elements=state * inner,
+        inner=inner,
     )
     return tuple(each if i in recurrent else RecurrentState() for i in range(layers))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from toolkit.size.llamacpp_build import Build
 from toolkit.size.llamacpp_placement import Placement
-from toolkit.types import LayerAttention, ModelSpec
+from toolkit.types import LayerAttention, ModelSpec, RecurrentState
 
 COPIES = 4
 """Copies of every input when devices work in a pipeline (``GGML_SCHED_MAX_COPIES``)."""
@@ -41,6 +41,7 @@ class Graph:
     """Cells of a stream, once for full layers and once for sliding ones: each kind has a mask of its own."""
     flash_attn: bool
     build: Build
+    slots: int = 1
 
     @property
     def row(self) -> int:
@@ -69,7 +70,16 @@ class Graph:
     @property
     def layer(self) -> int:
         """The widest moment of a layer, bytes, without masks."""
-        return max(_mlp_row(self.model) * self.tokens * 4, self.attention)
+        return max(_mlp_row(self.model) * self.tokens * 4, self.attention, self.recurrent)
+
+    @property
+    def recurrent(self) -> int:
+        """The moment of a recurrent mixer: its rows, and the states of all slots as they were and as they become."""
+        return max((self._recurrent(s) for s in self.model.recurrent if s.state_elements), default=0)
+
+    def _recurrent(self, s: RecurrentState) -> int:
+        row = 2 * (s.conv_elements // max(1, s.conv_rows) + s.inner + self.model.hidden)
+        return (row * self.tokens + 2 * self.slots * (s.conv_elements + s.state_elements)) * 4
 
     @property
     def attention(self) -> int:

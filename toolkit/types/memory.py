@@ -36,6 +36,8 @@ class RecurrentState(Frozen):
     state_elements: int = 0
     state_bytes: int = 0
     """Bytes per state element that the model asks for; 0 = those of the cache."""
+    inner: int = 0
+    """Elements of the mixer's answer for one token."""
 
 
 Role = Literal[
