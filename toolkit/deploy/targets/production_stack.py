@@ -51,7 +51,14 @@ def render(intent: Intent) -> Rendered:
             f"--timeout={intent.resources.first_start_s}s",
             down=f"helm uninstall {RELEASE}",
         ),
-        notes=(f"Open requests get {DRAIN_S} s when a pod stops: the chart leaves the pod's grace at 30 s.",),
+        notes=(
+            f"Open requests get {DRAIN_S} s when a pod stops: the chart leaves the pod's grace at 30 s.",
+            *(
+                ["Down deletes the chart's claim and the downloaded weights with it."]
+                if intent.source.downloads
+                else []
+            ),
+        ),
     )
 
 
