@@ -100,6 +100,7 @@ def test_flags_make_every_claim_they_state(audit):
         (("--api", "gpt-4o", "--usd-per-month", 450, "--tokens-per-day", "10M"), 1, "$760.42"),  # 304.1667 × 2.50
         (("--usd-per-month", 180, "--tokens-per-day", "10M"), 0, "$0.5918 per million"),  # 180 / 304.1667
         (("--model", "llama-3-70b", "--hardware", "A100-SXM-80GB"), 0, "It depends on the weight format"),
+        (("--usd-per-hour", 20, "--tokens-per-day", "1B"), 0, "$14,600.00 ÷ 30,417M tokens = $0.4800 per million"),
         (
             ("--api", "gemini-1.5-flash-8b", "--usd-per-month", 9, "--tokens-per-day", "9M"),
             1,

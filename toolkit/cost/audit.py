@@ -230,7 +230,7 @@ def _memory(claim: Memory, need: MemoryNeed) -> AuditedClaim:
     words = {
         "holds": f"It takes {total:.1f} GiB of the {usable:.1f} GiB there are.",
         "depends": f"It takes {total:.1f} GiB of {usable:.1f} GiB: closer than the estimate is exact; try it.",
-        "cannot_hold": f"It takes {total:.1f} GiB, and there are {usable:.1f} GiB.",
+        "cannot_hold": f"It takes {total:.1f} GiB, and there are {_room(total, usable)}.",
     }
     return AuditedClaim(
         claim=claim.claim,
@@ -239,6 +239,12 @@ def _memory(claim: Memory, need: MemoryNeed) -> AuditedClaim:
         because=words[verdict],
         arithmetic=(need.how,),
     )
+
+
+def _room(total_gib: float, usable_gib: float) -> str:
+    """The memory there is; where it looks enough and is not, why."""
+    less = ", of which the engine takes a part" if total_gib <= usable_gib else ""
+    return f"{usable_gib:.1f} GiB{less}"
 
 
 def _memory_by_quant(claim: Memory, need: MemoryNeed, smaller: MemoryNeed) -> AuditedClaim:
@@ -254,7 +260,7 @@ def _memory_by_quant(claim: Memory, need: MemoryNeed, smaller: MemoryNeed) -> Au
             f"total_gib_in_{SMALLER_QUANT}": round(less, 2),
         },
         because=f"It depends on the weight format: in the model's own it takes {total:.1f} GiB, and there are "
-        f"{usable:.1f} GiB; in {SMALLER_QUANT}, {less:.1f} GiB.",
+        f"{_room(total, usable)}; in {SMALLER_QUANT}, {less:.1f} GiB.",
         arithmetic=(need.how, smaller.how),
     )
 

@@ -97,7 +97,8 @@ def _spell_out(case: _Case) -> None:
         case.implied["usd_per_mtok"] = float(round(usd, 4))
         case.implied["mean_tok_s"] = float(round(mean, 1))
         case.steps.append(
-            f"${month:,.2f} ÷ {claim.mtok:,.4g}M tokens = ${usd:,.4g} per million; {mean:,.4g} tokens/s on average"
+            f"${month:,.2f} ÷ {_amount(claim.mtok)}M tokens = ${usd:,.4g} per million; "
+            f"{_amount(mean)} tokens/s on average"
         )
 
 
@@ -134,9 +135,14 @@ def _only_for_hours(case: _Case, low: Decimal, high: Decimal) -> AuditedClaim:
         tokens = case.claim.mtok * 10**6
         slow, fast = tokens / (most * SECONDS_PER_HOUR), tokens / (least * SECONDS_PER_HOUR)
         case.implied["tok_s_needed"] = (float(round(slow, 1)), float(round(fast, 1)))
-        case.steps.append(f"{tokens / 10**6:,.4g}M tokens ÷ those hours = {_span(slow, fast)} tokens/s")
+        case.steps.append(f"{_amount(tokens / 10**6)}M tokens ÷ those hours = {_span(slow, fast)} tokens/s")
         text += f" at {_span(slow, fast)} tokens/s"
     return case.verdict("depends", f"{text}.")
+
+
+def _amount(value: Decimal) -> str:
+    """Four significant digits, and no exponent."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _usd(case: _Case) -> str:
