@@ -153,6 +153,8 @@ def test_good_answers(selfhost, tmp_path):
     # 1,000 tokens of gpt-4o are $0.004375; one in nine fails at $0.05: (0.004375 + 0.11 × 0.05) / 0.89
     dear = next(a for a in found if a["name"] == "gpt-4o")
     assert dear["usd_per_good_answer"] == pytest.approx((0.004375 + 0.11 * 0.05) / 0.89)
+    file.write_text("answers = [{ name = 'gpt-4o', right = 0.9 }, { name = 'gpt-4o', right = 0.8 }]\n")
+    assert "gpt-4o is given twice" in selfhost(*STATED, *VOLUME, "--quality", file)[2]
     file.write_text("faliure_usd = 0.05\n")
     status, _, err = selfhost(*STATED, *VOLUME, "--quality", file)
     assert (status, "faliure_usd" in err) == (2, True)

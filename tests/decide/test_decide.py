@@ -284,6 +284,8 @@ def test_where_the_two_orders_disagree_it_says_why():
         ({"allowed_places": ["moon"]}, "allowed_places"),
         ({"tasks": [{"nam": "x"}]}, "key of a task"),
         ({"tasks": "x"}, "tasks"),
+        ({"tokens_per_day": "١٠M"}, "is not a volume"),
+        ({"allowed_places": []}, "allowed_places"),
     ],
 )
 def test_bad_answers(answers, message):
@@ -307,7 +309,9 @@ def test_did_you_mean():
         optional={
             "offline": st.booleans(),
             "data_class": st.sampled_from(["public", "internal", "personal", "health", "may-not-leave"]),
-            "allowed_places": st.lists(st.sampled_from(["api", "host", "dedicated", "cloud", "premises", "device"])),
+            "allowed_places": st.lists(
+                st.sampled_from(["api", "host", "dedicated", "cloud", "premises", "device"]), min_size=1
+            ),
             "task": st.sampled_from(["classification", "code", "agentic", "chat"]),
             "quality_gap": st.floats(-100, 100),
             "engineers": st.integers(0, 5),

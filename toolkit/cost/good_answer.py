@@ -52,6 +52,14 @@ class Quality(Frozen):
     usd_per_second: Usd = Decimal(0)
     answers: tuple[Answers, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Quality:
+        names = [row.name for row in self.answers]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is given twice")
+        return self
+
 
 def read_quality(content: Mapping[str, Any]) -> Quality:
     """A parsed quality file.

@@ -33,7 +33,8 @@ def _volume(value: object) -> object:
     """``10M`` → 10,000,000; anything else as it is."""
     if isinstance(value, str) and value[-1:].lower() in SUFFIX:
         try:
-            return int(float(value[:-1]) * SUFFIX[value[-1].lower()])
+            digits = value[:-1].encode("ascii")  # a UnicodeEncodeError is a ValueError
+            return int(float(digits) * SUFFIX[value[-1].lower()])
         except (ValueError, OverflowError):
             raise ValueError(f"{value!r} is not a volume like 250k, 10M or 1.5B") from None
     return value
@@ -75,7 +76,7 @@ class Answers(Frozen):
 
     offline: bool | None = None
     data_class: DataClass | None = None
-    allowed_places: tuple[Place, ...] | None = None
+    allowed_places: tuple[Place, ...] | None = Field(default=None, min_length=1)
     task: TaskKind | None = None
     quality_gap: float | None = Field(default=None, ge=-100, le=100)
     """Points by which the closed model did better on the user's own examples; None when not measured."""
