@@ -6,6 +6,7 @@ replaces the shipped one of the same name, or adds a new one::
     gpus/*.toml              tables [[gpu]]
     prices/*.toml            tables [[gpu_price]], [[api_model]], [[api_retirement]], [[vcpu_price]]
     licences/*.toml          tables [[licence]]
+    quality/*.toml           tables [[quant_quality]]
     models/NAME.toml         one record a file, facts first, `config` last
     workloads/NAME.toml      one record a file
 
@@ -30,7 +31,18 @@ from pydantic_core import ErrorDetails, to_json
 
 from toolkit import paths
 from toolkit.errors import InputError, ProfileError, UnknownNameError, fold, nearest
-from toolkit.types import ApiModel, ApiRetirement, Gpu, GpuPrice, Licence, ModelProfile, Sourced, VcpuPrice, Workload
+from toolkit.types import (
+    ApiModel,
+    ApiRetirement,
+    Gpu,
+    GpuPrice,
+    Licence,
+    ModelProfile,
+    QuantQuality,
+    Sourced,
+    VcpuPrice,
+    Workload,
+)
 
 MAX_BYTES = 2**20
 """A profile file is a few kB; a larger one is not a profile."""
@@ -69,7 +81,18 @@ API_MODELS = _Kind("prices", "API model", ApiModel, "api_model")
 LICENCES = _Kind("licences", "licence", Licence, "licence")
 API_RETIREMENTS = _Kind("prices", "API model", ApiRetirement, "api_retirement")
 VCPU_PRICES = _Kind("prices", "machine price", VcpuPrice, "vcpu_price")
-KINDS: tuple[_Kind[Any], ...] = (GPUS, MODELS, WORKLOADS, PRICES, API_MODELS, API_RETIREMENTS, VCPU_PRICES, LICENCES)
+QUALITY = _Kind("quality", "weight format", QuantQuality, "quant_quality")
+KINDS: tuple[_Kind[Any], ...] = (
+    GPUS,
+    MODELS,
+    WORKLOADS,
+    PRICES,
+    API_MODELS,
+    API_RETIREMENTS,
+    VCPU_PRICES,
+    LICENCES,
+    QUALITY,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +197,13 @@ def licence_of(name: str) -> Licence | None:
 def vcpu_price() -> VcpuPrice:
     """The price of a cloud machine without a GPU. Raises as `gpu` does."""
     return _one(VCPU_PRICES, "cloud-vcpu")
+
+
+def quality(quant: str) -> QuantQuality | None:
+    """What a weight format is known to lose; None where nothing was published that we read."""
+    wanted = fold(quant)
+    records = _every(QUALITY).values()
+    return next((r for r in records if wanted in (fold(r.name), *map(fold, r.aliases))), None)
 
 
 def write_schemas(folder: Path) -> None:

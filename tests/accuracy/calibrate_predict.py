@@ -26,7 +26,7 @@ from toolkit.predict.coefficients import QUANTITIES, SHARES
 ROOT = Path(__file__).parents[2]
 START = {
     "bandwidth": 0.7, "cache": 0.6, "compute": 0.4, "prefill": 0.4, "layer_s": 15e-6, "sequence_s": 5e-6,
-    "reduce_s": 10e-6, "link": 0.5, "start_s": 5e-3, "queue": 0.1,
+    "reduce_s": 10e-6, "link": 0.5, "start_s": 5e-3, "queue": 0.1, "traffic": 20.0, "stage_s": 1e-3,
 }  # fmt: skip
 """Where the fit starts and what its priors pull to, loosely: a usual server on a usual device."""
 PRIOR_BASE, PRIOR_EFFECT = 0.6, 0.3
@@ -35,6 +35,8 @@ NOISE = 0.12
 """Spread of one configuration measured twice with other builds (6–16 %): residuals below it are not chased."""
 ALONE, FOLDS = 12, 6
 """Figures that a GPU or model must have to be held out by itself, and folds of whole GPUs or models for the rest."""
+SPLITS = 10
+"""Ways in which the interval is checked on one half of the GPUs or models and taken from the other."""
 ROUNDS = 20
 """Steps of the regression, at most; it settles in about fifteen."""
 SPEC_CACHE: dict[str, facts.ModelFacts | None] = {}
@@ -143,47 +145,57 @@ class Fit:
         """Logarithms of the predicted figures."""
         return self._log({q: self.x[q][pick] @ effects for q in QUANTITIES}, pick)
 
-    def fit(self, pick):
-        """Effects from the picked observations: pseudo-Huber beyond the noise, quadratic priors; damped steps."""
-        effects, damping = self.center.copy(), 1e-2
+    def fit(self, pick, start=None):
+        """Effects from the picked observations: pseudo-Huber beyond the noise, quadratic priors; damped steps.
+
+        ``start`` is where the steps begin; effects that no picked observation has stay at their prior.
+        """
         x = {q: self.x[q][pick] for q in QUANTITIES}
-        scale, prior = self.weight[pick] / NOISE, self.spread**-2.0
-        cost = self._cost(effects, pick, x, scale)
+        used = np.flatnonzero(sum(v.any(axis=0) for v in x.values()))
+        x = {q: v[:, used] for q, v in x.items()}
+        center, spread = self.center[used], self.spread[used]
+        effects, damping = (center if start is None else start[used]).copy(), 1e-2
+        scale, prior = self.weight[pick] / NOISE, spread**-2.0
+
+        def cost_of(e):
+            raw = (self._log({q: x[q] @ e for q in QUANTITIES}, pick) - self.y[pick]) * scale
+            return float(np.sum(np.sqrt(1 + raw**2) - 1) + 0.5 * np.sum(((e - center) / spread) ** 2))
+
+        cost = cost_of(effects)
         for _ in range(ROUNDS):
             logs = {q: x[q] @ effects for q in QUANTITIES}
             base = self._log(logs, pick)
             raw = (base - self.y[pick]) * scale
-            slopes = {q: (self._log(logs | {q: logs[q] + 1e-5}, pick) - base) / 1e-5 for q in QUANTITIES}
-            jacobian = sum(slopes[q][:, None] * x[q] for q in QUANTITIES) * scale[:, None]
+            slopes = {q: scale * (self._log(logs | {q: logs[q] + 1e-5}, pick) - base) / 1e-5 for q in QUANTITIES}
+            jacobian = sum(slopes[q][:, None] * x[q] for q in QUANTITIES).astype(np.float32)
             robust = 1 / np.sqrt(1 + raw**2)
-            gradient = jacobian.T @ (robust * raw) + (effects - self.center) * prior
-            curvature = (jacobian * robust[:, None]).T @ jacobian + np.diag(prior)
+            gradient = jacobian.T @ (robust * raw) + (effects - center) * prior
+            curvature = (jacobian.T @ (jacobian * robust[:, None].astype(np.float32))).astype(float) + np.diag(prior)
             move = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
-            found = self._cost(effects - move, pick, x, scale)
+            found = cost_of(effects - move)
             if found < cost:
                 effects, damping, gain, cost = effects - move, damping / 5, cost - found, found
                 if gain < 1e-4 * cost:
                     break
             else:
                 damping *= 10
-        return effects
+        result = self.center.copy()
+        result[used] = effects
+        return result
 
-    def _cost(self, effects, pick, x, scale):
-        raw = (self._log({q: x[q] @ effects for q in QUANTITIES}, pick) - self.y[pick]) * scale
-        return float(np.sum(np.sqrt(1 + raw**2) - 1) + 0.5 * np.sum(((effects - self.center) / self.spread) ** 2))
-
-    def held_out(self, keys):
+    def held_out(self, keys, start):
         """Log errors of every observation, each predicted without any observation that shares its key.
 
         A key of `ALONE` observations or more is held out alone; the others are dealt to `FOLDS` folds by a hash of
-        their name, so the split does not depend on what was measured.
+        their name, so the split does not depend on what was measured. Each fit begins at ``start``, the fit to all, to
+        save time: what it ends at is its own optimum.
         """
         errors = np.full(len(self.y), np.nan)
         size = Counter(keys)
         folds = np.array([k if size[k] >= ALONE else f"fold {zlib.crc32(k.encode()) % FOLDS}" for k in keys])
         for fold_name in sorted(set(folds)):
             test = folds == fold_name
-            errors[test] = self.predict(self.fit(np.flatnonzero(~test)), np.flatnonzero(test)) - self.y[test]
+            errors[test] = self.predict(self.fit(np.flatnonzero(~test), start), np.flatnonzero(test)) - self.y[test]
         return errors
 
 
@@ -221,26 +233,71 @@ def part(kept, o: Observation) -> str:
     return "single" if kept[o.row]["regime"] == "single" else "loaded"
 
 
+def regime(kept, o: Observation) -> str:
+    """Which interval an observation has: its bar's, the loaded ones by regime."""
+    found = part(kept, o)
+    return str(kept[o.row]["regime"]) if found == "loaded" else found
+
+
 def quantiles(errors, keys) -> tuple[float, float]:
-    """10th and 90th percentile; a GPU or model counts by the root of its figures, as the next one will be another."""
+    """10th and 90th percentile; a GPU or model of many figures counts less each time, by their fourth root."""
     size = Counter(keys)
-    weights = np.array([size[key] ** -0.5 for key in keys])
+    weights = np.array([size[key] ** -0.25 for key in keys])
     order = np.argsort(errors)
     reached = np.cumsum(weights[order]) / weights.sum()
-    low, high = (float(errors[order][np.searchsorted(reached, q)]) for q in (0.1, 0.9))
+    low, high = (float(errors[order][min(np.searchsorted(reached, q), len(errors) - 1)]) for q in (0.1, 0.9))
     return low, high
 
 
-def covered(errors, parts, keys, what) -> float:
-    """Share of held-out figures inside the interval whose quantiles come from the other half of the keys, percent."""
-    half = np.array([zlib.crc32(f"half {key}".encode()) % 2 for key in keys])
+def covered(errors, parts, regimes, keys, what) -> float:
+    """Share of held-out figures inside the interval whose quantiles come from the other half of the keys, percent.
+
+    The mean of `SPLITS` ways to halve the keys.
+    """
     inside = []
-    for side in (0, 1):
-        other = (parts == what) & (half != side)
-        low, high = quantiles(errors[other], [k for k, kept in zip(keys, other, strict=True) if kept])
-        mine = errors[(parts == what) & (half == side)]
-        inside += [(mine >= low) & (mine <= high)]
+    for split in range(SPLITS):
+        half = np.array([zlib.crc32(f"half {split} {key}".encode()) % 2 for key in keys])
+        for name in sorted(set(regimes[parts == what])):
+            for side in (0, 1):
+                mine = (regimes == name) & (half == side)
+                other = (regimes == name) & (half != side)
+                if mine.any() and other.any():
+                    low, high = quantiles(errors[other], [k for k, of in zip(keys, other, strict=True) if of])
+                    inside += [(errors[mine] >= low) & (errors[mine] <= high)]
     return float(100 * np.concatenate(inside).mean())
+
+
+def carry(kept, observations, parts, errors) -> dict[str, tuple[float, float, float]]:
+    """How much of one load's deviation another load of the same engine, model and format has, and what is left.
+
+    On the same devices, and on another number of the same device. The share is the slope of least absolute errors,
+    every configuration counted by the root of its pairs; then the 10th and 90th percentile of what it leaves.
+    """
+    found = {}
+    for name, part_of in (("", ("loaded", "single")), (", ttft", ("ttft",))):
+        groups = defaultdict(list)
+        for i, o in enumerate(observations):
+            if parts[i] in part_of:
+                row = kept[o.row]
+                groups[row["engine"], row["model"], row["quantization"], row["gpu_canonical"]].append(i)
+        for place, same in (("same devices", True), ("other count", False)):
+            pairs = [
+                (-errors[i], -errors[j], group)
+                for group, members in groups.items()
+                for i in members
+                for j in members
+                if i != j and (kept[observations[i].row]["n_gpus"] == kept[observations[j].row]["n_gpus"]) == same
+            ]
+            first, second = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+            size = Counter(p[2] for p in pairs)
+            weight = np.array([size[p[2]] ** -0.5 for p in pairs])
+            share = min(np.arange(0, 1.01, 0.05), key=lambda s: float(np.sum(weight * np.abs(second - s * first))))
+            left = second - share * first
+            order = np.argsort(left)
+            reached = np.cumsum(weight[order]) / weight.sum()
+            low, high = (float(left[order][np.searchsorted(reached, q)]) for q in (0.1, 0.9))
+            found[place + name] = (float(share), low, high)
+    return found
 
 
 def decisions(kept, observations, errors) -> tuple[int, int]:
@@ -279,25 +336,30 @@ def main() -> None:
         "unseen GPU": [kept[o.row]["gpu_canonical"] for o in observations],
         "unseen model": [model_key(kept[o.row]) for o in observations],
     }
-    sets = {name: fit.held_out(key) for name, key in keys.items()}
+    sets = {name: fit.held_out(key, effects) for name, key in keys.items()}
     sets |= {"fitted (no hold-out)": fit.predict(effects, everything) - fit.y} | baselines(fit)
     parts = np.array([part(kept, o) for o in observations])
-    text = report(kept, declined, observations, parts, sets, keys, len(fit.names))
+    regimes = np.array([regime(kept, o) for o in observations])
+    carried = carry(kept, observations, parts, sets["unseen GPU"])
+    text = report(kept, declined, observations, parts, regimes, sets, keys, len(fit.names), carried)
     print(text)
     if chosen.write:
         bands = {}
-        for name in PARTS:
-            mine = parts == name
+        for name in REGIMES:
+            mine = regimes == name
             both = np.concatenate([-sets[k][mine] for k in keys])
             low, high = quantiles(both, [k for key in keys.values() for k, of in zip(key, mine, strict=True) if of])
             bands[name] = (min(low, 0.0), max(high, 0.0))
-        (ROOT / "toolkit/predict/constants.py").write_text(constants_file(fit.names, effects, bands, len(kept)))
+        (ROOT / "toolkit/predict/constants.py").write_text(
+            constants_file(fit.names, effects, bands, carried, len(kept))
+        )
         page = ROOT / "docs/predict.md"
         head = page.read_text().partition(MARK)[0] if page.exists() else "# Predicted speed\n\n"
         page.write_text(head + MARK + "\n\n" + text)
 
 
 PARTS = ("loaded", "single", "ttft", "prefill")
+REGIMES = ("single", "batched", "saturated", "ttft", "prefill")
 BARS = (
     ("batched/saturated output", "loaded", 15, 35),
     ("single-stream decode", "single", 12, 35),
@@ -307,20 +369,25 @@ BARS = (
 MARK = "<!-- below: written by tests/accuracy/calibrate_predict.py -->"
 
 
-def constants_file(names, effects, bands, rows_used: int) -> str:
+def constants_file(names, effects, bands, carried, rows_used: int) -> str:
     """The module of constants."""
     lines = [
         '"""Constants of the speed model: written by `tests/accuracy/calibrate_predict.py`, not by hand.',
         "",
         "``EFFECTS``: natural logarithms, ``quantity`` or ``quantity|tag``; see `coefficients`. ``BANDS``: the 10th",
-        "and 90th percentile of log(measured / predicted) on held-out GPUs and models. Source: published",
-        "measurements, read 2026-11-23; the report is docs/predict.md.",
+        "and 90th percentile of log(measured / predicted) on held-out GPUs and models. ``CARRY``: of one measured",
+        "load's deviation, the share that another load has, and the same percentiles of what is left. Source:",
+        "published measurements, read 2026-11-23; the report is docs/predict.md.",
         '"""',
         "",
         f'FITTED = "physical model, constants fitted to {rows_used:,} published measurements (read 2026-11-23)"',
         "",
         "BANDS: dict[str, tuple[float, float]] = {",
         *(f'    "{k}": ({a:.3f}, {b:.3f}),' for k, (a, b) in bands.items()),
+        "}",
+        "",
+        "CARRY: dict[str, tuple[float, float, float]] = {",
+        *(f'    "{k}": ({s:.2f}, {a:.3f}, {b:.3f}),' for k, (s, a, b) in carried.items()),
         "}",
         "",
         "EFFECTS: dict[str, float] = {",
@@ -331,7 +398,7 @@ def constants_file(names, effects, bands, rows_used: int) -> str:
     return "\n".join(lines)
 
 
-def report(kept, declined, observations, parts, sets, keys, effects: int) -> str:
+def report(kept, declined, observations, parts, regimes, sets, keys, effects: int, carried) -> str:
     """The accuracy page's tables."""
     named = [r for r, _ in declined if r["gpu_canonical"]]
     answered = 100 * len(kept) / (len(kept) + len(named))
@@ -357,7 +424,7 @@ def report(kept, declined, observations, parts, sets, keys, effects: int) -> str
         bar = f"median ≤ {median} %" + (f", P90 ≤ {p90} %" if p90 else "")
         out.append(f"| {label}: {bar} | " + " | ".join(cells) + " |")
     for p in ("loaded", "single"):
-        found = [covered(sets[name], parts, key, p) for name, key in keys.items()]
+        found = [covered(sets[name], parts, regimes, key, p) for name, key in keys.items()]
         out.append(
             f"| 80 % interval covers 75–85 %: {p} | "
             + " | ".join(f"{c:.0f} %: {'met' if 75 <= c <= 85 else '**missed**'}" for c in found)
@@ -369,6 +436,16 @@ def report(kept, declined, observations, parts, sets, keys, effects: int) -> str
         n, good = decisions(kept, observations, sets[name])
         cells.append(f"{good} of {n} = {100 * good / n:.0f} %: {'met' if good >= 0.9 * n else '**missed**'}")
     out.append("| cheapest GPU within 10 % of the truly cheapest in ≥ 90 % | " + " | ".join(cells) + " |")
+    out += floor(kept, observations, parts, sets, keys)
+    share, low, high = carried["same devices"]
+    out += [
+        "",
+        "## What one measured load says of another",
+        "",
+        f"Of its deviation from the prediction, another load of the same model and devices has {100 * share:.0f} %,",
+        f"and then lies within {100 * (np.exp(low) - 1):+.0f} to {100 * (np.exp(high) - 1):+.0f} % in 80 % of cases;",
+        f"on another number of the devices it has {100 * carried['other count'][0]:.0f} %.",
+    ]
     for title, key in (("source group", "group"), ("engine", "engine"), ("device", "gpu_canonical")):
         out += [
             "",
@@ -389,6 +466,35 @@ def report(kept, declined, observations, parts, sets, keys, effects: int) -> str
                     + " |"
                 )
     return "\n".join(out) + "\n"
+
+
+def floor(kept, observations, parts, sets, keys) -> list[str]:
+    """How well anything could do: the held-out errors once each source's own deviation on a device were known."""
+    out = [
+        "",
+        "## What no predictor could know",
+        "",
+        "The same errors after the median of each cell is taken out, as if it had been known beforehand:",
+        "",
+        "| known | bar | unseen GPU | unseen model |",
+        "|---|---|---|---|",
+    ]
+    cells = {"source and engine": ("group", "engine"), "source, engine and GPU": ("group", "engine", "gpu_canonical")}
+    for title, cell in cells.items():
+        for p in ("loaded", "ttft"):
+            texts = []
+            for name in keys:
+                left = sets[name].copy()
+                groups = defaultdict(list)
+                for i, o in enumerate(observations):
+                    if parts[i] == p:
+                        groups[tuple(kept[o.row][c] for c in cell)].append(i)
+                for members in groups.values():
+                    left[members] -= np.median(left[members])
+                s = summary(left[parts == p])
+                texts.append(f"{s['median']:.1f} · {s['p90']:.0f}")
+            out.append(f"| {title} | {p} | " + " | ".join(texts) + " |")
+    return out
 
 
 if __name__ == "__main__":

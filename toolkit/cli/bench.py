@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from toolkit.cli import bench_machines, bench_prompts
+from toolkit.cli import bench_expect, bench_machines, bench_prompts
 from toolkit.cli import bench_options as b
 from toolkit.cli import options as o
 from toolkit.cli.bench_load import Words, load, seconds
@@ -117,6 +117,8 @@ def bench(
     folder = out or Path("selfhost-bench") / _now()
     with Live(quiet=quiet) as live:
         result = run(spec, folder, live.update, _restarts(served.name) if served else None)
+    if served is not None:
+        result = bench_expect.expected(result, served.name, folder)
     report = _report(folder, result)
     _remember(folder, result)
     if export is not None and report is not None:

@@ -38,6 +38,10 @@ def predict(
     fp16_tflops: float | None = typer.Option(None, help="Described device: dense FP16 TFLOPS."),
     vram_gib: float | None = typer.Option(None, help="Described device: memory, GiB."),
     link_gbs: float | None = typer.Option(None, help="Described device: link between devices, GB/s both ways."),
+    here: bool = typer.Option(False, "--here", help="This machine: its GPU, or its processor, measured for a moment."),
+    measured: bool = typer.Option(
+        True, "--measured/--no-measured", help="Correct by the benches of this model and engine that ran here."
+    ),
     from_file: Path | None = typer.Option(None, "--from", help="A JSONL file of configurations; one answer a line."),
     as_json: o.Json = False,
 ) -> None:
@@ -55,15 +59,20 @@ def predict(
         return
     if model is None:
         raise InputError("no model is named", "`selfhost models` lists the known ones.")
+    from toolkit.cli.bench_expect import learned
     from toolkit.cli.output import emit
-    from toolkit.cli.speed import device, facts_and_quant
+    from toolkit.cli.speed import device, facts_and_quant, this_machine
     from toolkit.predict import formats, hardware
     from toolkit.predict.answer import predict as answer_for
+    from toolkit.predict.corrected import correct
     from toolkit.predict.layout import question
     from toolkit.report.predict import render
 
     facts, quant_name = facts_and_quant(model, quant)
-    record, count = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)
+    if here:
+        record, count = this_machine(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)
+    else:
+        record, count = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)
     fmt = formats.parse(quant_name)
     default = "llama.cpp" if fmt.kind == "gguf" else "vllm"
     q = question(
@@ -78,6 +87,8 @@ def predict(
         concurrency=_concurrency(concurrency),
     )
     prediction = answer_for(q)
+    if measured:
+        prediction = correct(prediction, learned(prediction.model))
     if as_json:
         emit(prediction)
     else:
@@ -112,11 +123,14 @@ def from_rows(file: Path) -> Iterator[Prediction | DeclinedPrediction]:
 
     known = cache(model_facts)
     for row in list(_lines(file)):
-        name = None if row.get("id") is None else str(row["id"])
+        name = row.get("id")
+        name = name if name is None or isinstance(name, str | int | float) else json.dumps(name)
         try:
             yield answer_for(rows.question(row, profiles.gpu, known)).model_copy(update={"id": name})
         except SelfhostError as error:
-            yield DeclinedPrediction(id=name, declined=" ".join(error.message.split()))
+            yield DeclinedPrediction(id=name, declined=" ".join(f"{error.message}. {error.hint or ''}".split()))
+        except ArithmeticError as error:
+            yield DeclinedPrediction(id=name, declined=f"these figures cannot be computed with: {error}")
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

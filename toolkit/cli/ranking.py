@@ -205,9 +205,18 @@ def _option(
         usd_per_mtok=_spread(c.price, _usd_per_mtok(load, c.price.usd_per_gpu_hour, c.count, replicas, total)),
         price_basis=c.price.basis,
         here=c.owned is not None,
+        quality=_quality(c.spec.quant),
         why=f"{users} requests at once on each replica, bound by {speed.bound_by}; "
         f"{c.bytes_each / GIB:.1f} GiB a device for one request; price: {c.price.how}",
     )
+
+
+def _quality(quant: str) -> str | None:
+    """What the format loses; 16-bit formats lose nothing."""
+    if quant.lower() in ("bf16", "fp16", "f16", "fp32"):
+        return "the reference"
+    found = profiles.quality(quant)
+    return f"{found.loss}, on {found.measured_on}; {found.source}" if found else None
 
 
 def _usd_per_mtok(load: Load, price: Decimal, count: int, replicas: int, total: Decimal) -> Decimal:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from toolkit.cli import options as o
+
+if TYPE_CHECKING:
+    from toolkit.types import Recommendation
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -38,6 +42,9 @@ def recommend(
     own_price: str | None = typer.Option(
         None, help="What a device of this machine costs, like 0.12/h. Default: nothing, as it is yours."
     ),
+    plot: str | None = typer.Option(
+        None, help="Price against speed: a .svg or .html file to write, or - to draw it here."
+    ),
     as_json: o.Json = False,
 ) -> None:
     """Which hardware to rent, ranked by dollars per million tokens under your load.
@@ -48,14 +55,12 @@ def recommend(
 
     from toolkit.cli.deployed import deployment, memory_settings
     from toolkit.cli.fitting import Deployed, Load
-    from toolkit.cli.output import emit
     from toolkit.cli.own_machine import own_machine, told
     from toolkit.cli.ranking import rank
     from toolkit.cli.speed import FOUR_NUMBERS, device
     from toolkit.cost.quantities import parse_usd_per_hour, parse_volume
     from toolkit.errors import DeclinedError, InputError
     from toolkit.load.slo import parse
-    from toolkit.report.predict import render_recommendation
 
     there = deployment(model)
     if there:
@@ -99,7 +104,20 @@ def recommend(
     mine, unknown = own_machine(own_price, only) if here else ([], [])
     result = rank(model, load, formats, only, one, parse_usd_per_hour(gpu_price) if gpu_price else None, mine)
     result = told(result, mine, unknown)
+    _show(result, plot, as_json=as_json)
+
+
+def _show(result: Recommendation, plot: str | None, *, as_json: bool) -> None:
+    """The ranking, and its plot as a file or in characters."""
+    from toolkit.cli.output import emit
+    from toolkit.report.predict import render_recommendation
+    from toolkit.report.price_speed import in_terminal, write_price_speed
+
+    if plot is not None and plot != "-":
+        write_price_speed(Path(plot), result)
     if as_json:
         emit(result)
-    else:
-        print(render_recommendation(result))
+        return
+    print(render_recommendation(result))
+    if plot == "-":
+        print("\n" + in_terminal(result))

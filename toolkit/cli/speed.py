@@ -76,6 +76,22 @@ def device(
     return _described(name, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs), count
 
 
+def this_machine(*other: object) -> tuple[Gpu, int]:
+    """This machine's GPUs of one kind, as many as there are, or its processor.
+
+    Raises:
+        InputError: another device is named as well, or this one's speed cannot be judged.
+    """
+    from toolkit.predict import here
+
+    if any(value is not None for value in other):
+        raise InputError("two devices are named: this machine, and another", "leave one out.")
+    found = next((f for f in here.gpus() if f.gpu is not None), None) or here.processor()
+    if found.gpu is None:
+        raise InputError(f"the speed of {found.name} cannot be judged: {found.why_not}", FOUR_NUMBERS)
+    return found.gpu, found.count
+
+
 FOUR_NUMBERS = "describe it: --bandwidth-gbs, --fp16-tflops, --vram-gib, and --link-gbs when there are several."
 
 

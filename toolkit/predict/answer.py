@@ -23,7 +23,7 @@ def predict(q: Question) -> Prediction:
     terms = physics.terms(q)
     found = physics.times(terms, constants_of(q, constants.EFFECTS))
     regime: Regime = "saturated" if q.concurrency is None else "single" if q.concurrency == 1 else "batched"
-    speed = constants.BANDS["single" if regime == "single" else "loaded"]
+    speed = constants.BANDS[regime]
     token_s = found.step if regime == "single" else found.token
     return Prediction(
         model=q.model.name,

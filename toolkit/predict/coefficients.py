@@ -14,6 +14,7 @@ from toolkit.predict.physics import Constants, Question
 
 QUANTITIES = (
     "bandwidth", "cache", "compute", "prefill", "layer_s", "sequence_s", "reduce_s", "link", "start_s", "queue",
+    "traffic", "stage_s",
 )  # fmt: skip
 
 SHARES = ("bandwidth", "cache", "compute")
@@ -33,6 +34,7 @@ def tags(q: Question) -> dict[str, tuple[str, ...]]:
     fmt = q.fmt.kind + ("" if q.device.peak(q.fmt)[1] else "/emulated")
     mixture = ("mixture",) if q.model.experts else ()
     link = "fast" if q.device.fast_link else "slow"
+    many = (f"{link} of many",) if q.tp > 2 else ()
     full = (f"{engine}·max",) if q.concurrency is None else ()
     return {
         "bandwidth": (family, engine, kind, arch, fmt, f"{engine}·{kind}", f"{family}·{fmt}", *mixture),
@@ -41,10 +43,12 @@ def tags(q: Question) -> dict[str, tuple[str, ...]]:
         "prefill": (engine, kind, fmt, f"{family}·{fmt}", *mixture),
         "layer_s": (engine, kind, *mixture),
         "sequence_s": (engine, kind, arch, *mixture, *full),
-        "reduce_s": (link, engine),
-        "link": (link,),
+        "reduce_s": (link, engine, *many),
+        "link": (link, *many),
         "start_s": (engine, *mixture),
         "queue": (engine,),
+        "traffic": (engine, kind, *mixture, *full),
+        "stage_s": (family,),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from toolkit.predict.formats import Format
@@ -105,6 +106,25 @@ def _look(layer: LayerAttention, heads: int) -> float:
     if layer.kind == "mla":
         return 4.0 * heads * layer.latent_dim
     return 2.0 * heads * (layer.head_dim_k + layer.head_dim_v) if layer.kind != "none" else 0.0
+
+
+def sizes_in_name(name: str) -> tuple[float, float | None] | None:
+    """Billions of parameters, and of active ones, as a name states them: `Yi-34B`, `Qwen3-30B-A3B`, `Mixtral-8x7B`.
+
+    Of N experts of one size a quarter is taken as shared by all, two act on a token (Mixtral: 46.7 B and 12.9 B).
+    """
+    text = name.lower()
+    if re.search(r"\d{1,3}e(?![a-z\d])", text):  # Llama 4 names its active size and how many experts, not the whole
+        return None
+    mixture = re.search(r"(?<![\d.])(\d{1,3})x(\d{1,3}(?:\.\d+)?)b(?![a-z])", text)
+    if mixture:
+        experts, each = float(mixture[1]), float(mixture[2])
+        return each * (0.25 + 0.75 * experts), each * (0.25 + 0.75 * min(2.0, experts))
+    whole = re.search(r"(?<![\d.a-z])(\d{1,4}(?:\.\d+)?)b(?![a-z])", text)
+    active = re.search(r"(?<![a-z])a(\d{1,3}(?:\.\d+)?)b(?![a-z])", text)
+    if not whole or not float(whole[1]):
+        return None
+    return float(whole[1]), float(active[1]) if active and 0 < float(active[1]) < float(whole[1]) else None
 
 
 def of_params(name: str, params_b: float, active_params_b: float | None = None) -> ModelFacts:

@@ -40,6 +40,12 @@ NAMED: tuple[tuple[str, Format], ...] = (
     ("fp32", Format("fp32", "plain", 32.0, 32.0)),
     ("bf16", Format("bf16", "plain", 16.0)),
     ("fp16", Format("fp16", "plain", 16.0)),
+    ("float32", Format("fp32", "plain", 32.0, 32.0)),
+    ("f32", Format("fp32", "plain", 32.0, 32.0)),
+    ("bfloat16", Format("bf16", "plain", 16.0)),
+    ("float16", Format("fp16", "plain", 16.0)),
+    ("16bit", Format("fp16", "plain", 16.0)),
+    ("half", Format("fp16", "plain", 16.0)),
     ("bestoftested", Format("bf16", "plain", 16.0)),
     ("w8a8", Format("int8", "fp8", 8.0)),
     ("gptqint8", Format("gptq-int8", "w8", 8.25)),
@@ -52,6 +58,22 @@ NAMED: tuple[tuple[str, Format], ...] = (
     ("4bit", Format("int4", "w4", 4.16)),
 )
 """Formats by how their names begin, the longer first. Widths: those of `size`'s table (scales of a group shared)."""
+
+
+def _inside(folded: str) -> Format | None:
+    """A format whose name stands inside a longer one (`compressedtensorsfp8`), or whose bits do (`nf4`, `ud-q3`)."""
+    for start, found in NAMED:
+        if start in folded:
+            return found
+    gguf = re.search(r"(?:^|[^a-z])i?q(\d)|i?q(\d)_", folded)
+    if gguf:
+        bits = float(gguf[1] or gguf[2])
+        return Format(folded, "gguf", bits + 0.6, max(bits, 6.56)) if 1 <= bits <= 8 else None
+    few = re.search(r"(?:int|nf|fp|w|uint|mxint)([2-8])(?!\d)|([2-8])bits?", folded)
+    if not few:
+        return None
+    bits = float(few[1] or few[2])
+    return Format(folded, "w8" if bits > 5 else "w4", bits + 0.25)
 
 
 def parse(text: str | None) -> Format:
@@ -69,7 +91,7 @@ def parse(text: str | None) -> Format:
         bits = GGUF_BITS.get(name)
         if bits is not None:
             return Format(name.upper(), "gguf", bits, 16.0 if name == "f16" else max(bits, 6.56))
-    exl = re.match(r"exl2(\d)(\d)bpw", folded)
+    exl = re.match(r"exl[23](\d)(\d)bpw", folded)
     if exl:
         return Format(text, "w4", float(f"{exl[1]}.{exl[2]}"), 6.0)
     for start, found in NAMED:
@@ -77,6 +99,9 @@ def parse(text: str | None) -> Format:
             return found
     if "4" in folded and "mx" in folded:
         return NAMED[1][1]
+    inside = _inside(folded)
+    if inside:
+        return inside
     raise InputError(
         f"unknown weight format {text!r}", "write one like bf16, fp8, awq, gptq-int8, mxfp4, nvfp4, q4_k_m, q8_0."
     )

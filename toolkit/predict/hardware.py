@@ -62,10 +62,18 @@ class EngineFacts:
     era: str
 
     @property
-    def max_sequences(self) -> int:
-        """Sequences per step by default: vLLM 256 (0.6), 1,024 since; the others as many as fit, up to 2,048."""
+    def reserves_answers(self) -> bool:
+        """Whether a request waits until its whole answer has room: TensorRT-LLM evicts nothing by default."""
+        return self.family == "tensorrt-llm"
+
+    def max_sequences(self, device: DeviceFacts) -> int:
+        """Sequences per step by default; of vLLM 256, and since 0.7 1,024 on devices of 70 GiB and more but the A100.
+
+        The others take as many as fit, up to 2,048.
+        """
         if self.family == "vllm":
-            return 256 if self.era == "old" else 1024
+            large = device.memory_bytes >= 70 * GIB and not device.name.startswith("A100")
+            return 1024 if large and self.era == "new" else 256
         return {"llama.cpp": 64, "exllama": 16, "sglang": 1024}.get(self.family, 2048)
 
 

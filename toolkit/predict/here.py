@@ -35,14 +35,18 @@ class Found:
 
 def devices() -> tuple[Found, ...]:
     """This machine's GPUs, as many of each kind as NVML sees, and its processor, whose memory is read for a moment."""
-    gpus, _ = machine.nvidia_gpus()
-    return (*of_driver(gpus), processor())
+    return (*gpus(), processor())
 
 
-def of_driver(gpus: Sequence[NvmlGpu]) -> tuple[Found, ...]:
+def gpus() -> tuple[Found, ...]:
+    """This machine's GPUs, as many of each kind as NVML sees."""
+    return of_driver(machine.nvidia_gpus()[0])
+
+
+def of_driver(seen: Sequence[NvmlGpu]) -> tuple[Found, ...]:
     """Each kind of GPU once: its profile, with the memory that the driver states in place of the label."""
-    first = {gpu.name: gpu for gpu in reversed(gpus)}
-    return tuple(_of_name(first[name], count) for name, count in Counter(gpu.name for gpu in gpus).items())
+    first = {gpu.name: gpu for gpu in reversed(seen)}
+    return tuple(_of_name(first[name], count) for name, count in Counter(gpu.name for gpu in seen).items())
 
 
 def _of_name(seen: NvmlGpu, count: int) -> Found:
@@ -55,12 +59,12 @@ def _of_name(seen: NvmlGpu, count: int) -> Found:
 
 
 def processor() -> Found:
-    """The processor as one device: bandwidth as measured now, memory as available now.
+    """The processor as one device: bandwidth as measured now with the threads an engine gets, memory as available now.
 
     Its matrix rate stays unknown: `hardware.of_gpu` then assumes the ratio that processors usually have.
     """
     _, available = machine.memory()
-    cores = machine.usable_cores()
+    cores = machine.engine_threads()
     rate = read_bytes_per_s(min(PROBE_BYTES, available // SHARE_OF_MEMORY), cores)
     if rate is None:
         return Found("CPU", 1, None, "the speed of its memory cannot be measured on this system")

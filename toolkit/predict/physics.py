@@ -1,9 +1,10 @@
 """The physics: seconds at the data sheet's rates, before any calibrated constant; and how constants turn them to time.
 
 A decode step reads the active weights once and each sequence's cache once, and multiplies each token by the active
-weights: ``max(bytes / bandwidth, FLOPs / peak)``, as a smooth maximum, plus a cost per layer, per sequence and per
-all-reduce. A prompt is multiplied in pieces of `CHUNK` tokens. With B sequences always running, each step also
-carries its share of the prompts: a token costs ``step + B · prefill / output``.
+weights: ``max(bytes / bandwidth, FLOPs / peak)``, as a smooth maximum, plus a cost per layer, per sequence (of the
+host, and of moving its state through memory), per all-reduce and per stage. A prompt is multiplied in pieces of `CHUNK`
+tokens. With B sequences always running, each step also carries its share of the prompts: a token costs
+``step + B · prefill / output``.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Terms:
     """Seconds at data-sheet rates (``mem``, ``flop``, ``link``) of a step, of one lone prompt, of a batch's prompt.
 
     ``cache_mem`` is the part of ``step_mem`` that reads the cache; ``waiting`` how many requests wait per running one;
-    ``parallel`` how many micro-batches are in flight: one request keeps one stage of one copy busy at a time.
+    ``parallel`` how many micro-batches are in flight: one request keeps one stage of one copy busy at a time;
+    ``act_mem`` moves each token's state once through memory per layer; ``stages`` are handed over to.
     """
 
     batch: float
@@ -93,6 +95,8 @@ class Terms:
     parallel: float
     waiting: float
     cache_mem: float
+    act_mem: float
+    stages: float
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class Constants:
     link: float
     start_s: float
     queue: float
+    traffic: float
+    stage_s: float
     cache: float
 
 
@@ -132,8 +138,9 @@ def running(q: Question) -> float:
     Weights that fill the memory by this count leave the cache unbounded: a measured row ran, so its format was another.
     """
     room = MEMORY_SHARE * q.tp * q.pp * q.device.memory_bytes - q.model.all_bytes(q.fmt)
-    per_sequence = q.model.cache_elements(q.prompt + q.answer / 2) * q.kv_bytes
-    most = float(q.engine.max_sequences)
+    held = q.answer if q.engine.reserves_answers else q.answer / 2
+    per_sequence = q.model.cache_elements(q.prompt + held) * q.kv_bytes
+    most = float(q.engine.max_sequences(q.device))
     fits = max(1.0, room / per_sequence) if per_sequence > 0 and room > 0 else most
     asked = min(most * q.copies, q.at_most or most * q.copies) if q.concurrency is None else q.concurrency
     return min(max(1.0, asked / q.copies), fits)
@@ -170,6 +177,8 @@ def terms(q: Question) -> Terms:
         parallel=min(float(q.pp), batch) * min(float(q.copies), float(q.concurrency or q.copies)),
         waiting=max(0.0, (q.concurrency or 0) / q.copies / batch - 1.0),
         cache_mem=cache / bandwidth,
+        act_mem=micro * q.model.layers * q.model.hidden * 2 / bandwidth,
+        stages=q.pp - 1.0,
     )
 
 
@@ -184,7 +193,7 @@ def times(t: Terms, c: Constants) -> Times:
     mem = (t.step_mem - t.cache_mem) / c.bandwidth + t.cache_mem / c.cache
     flop = t.step_flop / c.compute
     link = t.reduces * c.reduce_s + t.step_link / c.link
-    overhead = t.layers * c.layer_s + (t.micro - 1) * c.sequence_s
+    overhead = t.layers * c.layer_s + (t.micro - 1) * c.sequence_s + t.act_mem * c.traffic + t.stages * c.stage_s
     step = smooth_max(mem, flop) + link + overhead
     fixed = t.layers * c.layer_s + c.start_s + t.reduces * c.reduce_s
     lone = smooth_max(t.lone_mem / c.bandwidth, t.lone_flop / c.prefill) + t.lone_link / c.link + fixed

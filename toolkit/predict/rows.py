@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,9 +28,9 @@ def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[
         DeclinedError: no device, no model size, or no bandwidth on record.
         InputError: an unknown device or format, or a field of the wrong type.
     """
-    row = {key: row.get(key) for key in READ}
+    row = {key: _stated(row.get(key)) for key in READ}
     name = row["gpu_canonical"]
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
         raise DeclinedError("the row names no device")
     device = hardware.of_gpu(gpu(name))
     engine = hardware.of_engine(_text(row, "engine"), _text(row, "version"))
@@ -43,15 +44,26 @@ def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[
     return Question(spec, fmt, device, engine, tp, pp, copies, *lengths, concurrency, _in_all(row["concurrency"]))
 
 
+def _stated(value: object) -> object:
+    """None for what is not stated: an empty text, or NaN, which other programs write for it."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    blank = isinstance(value, str) and value.strip().lower() in ("", "none", "null", "nan", "n/a")
+    return None if blank else value
+
+
 def _model(row: Mapping[str, Any], find: Callable[[str], ModelFacts | None]) -> ModelFacts:
     name = _text(row, "model") or "model"
     known = find(name)
     if known is not None:
         return known
     params = _number(row, "params_b")
-    if params is None:
-        raise DeclinedError(f"the size of {name} is not known: neither a profile nor params_b")
-    return facts.of_params(name, params, _number(row, "active_params_b"))
+    if not params:
+        sizes = facts.sizes_in_name(name)
+        if sizes is None:
+            raise DeclinedError(f"the size of {name} is not known: neither a profile nor params_b")
+        return facts.of_params(name, *sizes)
+    return facts.of_params(name, params, _number(row, "active_params_b") or None)
 
 
 def _concurrency(row: Mapping[str, Any]) -> int | None:
@@ -98,6 +110,8 @@ def _layout(
 
 def _text(row: Mapping[str, Any], key: str) -> str | None:
     value = row[key]
+    if isinstance(value, int | float) and not isinstance(value, bool):  # a version 0.9 that was read as a number
+        return str(value)
     if value is not None and not isinstance(value, str):
         raise InputError(f"{key} is {value!r}; it must be text")
     return value
@@ -105,6 +119,8 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
 
 def _number(row: Mapping[str, Any], key: str) -> float | None:
     value = row[key]
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d{1,6})?\s*", value):
+        value = float(value)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:

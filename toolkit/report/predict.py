@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.types import Band, Prediction, Recommendation
+from toolkit.types import GIB, Band, Prediction, Recommendation
 
 NOT_JUDGED_SHOWN = 6
 
@@ -26,6 +26,8 @@ def render(p: Prediction) -> str:
         f"{'ceiling by data sheet':<24} {p.ceiling_output_tok_s:>8,.0f} ({reached:.0%} reached); bound by {p.bound_by}",
         f"basis: {p.basis}, {p.how}; model facts from {p.model_basis}",
     ]
+    if p.uncorrected_output_tok_s is not None:
+        lines.append(f"without that bench, {p.uncorrected_output_tok_s:,.0f} output tokens/s would be expected")
     if p.concurrency is not None and p.running < p.concurrency:
         lines.append(f"only {p.running:.0f} requests run at once: the cache has no room for more, the rest wait")
     return "\n".join(lines)
@@ -51,8 +53,24 @@ def render_recommendation(r: Recommendation) -> str:
         hourly = f"{option.usd_per_hour.p50:.2f} ({option.usd_per_hour.p25:.2f}–{option.usd_per_hour.p75:.2f})"
         each = f"{option.usd_per_mtok.p50:.2f} ({option.usd_per_mtok.p25:.2f}–{option.usd_per_mtok.p75:.2f})"
         lines.append(f"{hardware:<34} {option.quant:<7} {speed:>20} {hourly:>18} {each:>18}")
+    lines += _formats(r)
     if r.not_judged:
         shown = "; ".join(f"{n.gpu}: {n.reason}" for n in r.not_judged[:NOT_JUDGED_SHOWN])
         more = len(r.not_judged) - NOT_JUDGED_SHOWN
         lines.append(f"not ranked: {shown}{f'; and {more} more (in the JSON)' if more > 0 else ''}")
     return "\n".join([*lines, *r.notes])
+
+
+def _formats(r: Recommendation) -> list[str]:
+    """Where weight formats are compared: what each takes of the same hardware, gives, and loses in quality."""
+    quants = list(dict.fromkeys(option.quant for option in r.options))
+    if len(quants) < 2:
+        return []
+    lines = ["weight formats:"]
+    for quant in quants:
+        best = next(option for option in r.options if option.quant == quant)
+        lines.append(
+            f"  {quant:<9} {best.memory_bytes_per_device / GIB:6.1f} GiB a device, {1 / best.tpot_s.p50:,.0f} tokens/s"
+            f" each user on {best.count} × {best.gpu}; quality: {best.quality or 'nothing published that we know'}"
+        )
+    return lines

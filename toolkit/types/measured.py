@@ -174,6 +174,8 @@ class BenchResult(Document):
     workload: Workload
     prediction: Prediction | None = None
     """What was expected of this machine, given with the bench to stand beside what was measured."""
+    predictions: tuple[Prediction, ...] = ()
+    """What was expected of each number of users, where the server and its machine are known here."""
     label: str | None = None
     """The name under which the history keeps it."""
     slo: str | None = None

@@ -19,7 +19,8 @@ class Prediction(Document):
     """The document of `predict`: what one configuration should deliver. Rates are tokens per second."""
 
     kind: Literal["prediction"] = "prediction"
-    id: str | None = None
+    id: str | int | float | None = None
+    """As the row has it."""
     declined: None = None
     model: str
     gpu: str
@@ -46,15 +47,18 @@ class Prediction(Document):
     bound_by: Literal["bandwidth", "compute", "overhead", "interconnect"]
     model_basis: str
     """Where the model's facts come from: its profile, or its parameter counts alone."""
-    basis: Basis
+    basis: Basis | Literal["projected"]
+    """``computed`` from the data sheet; ``projected`` from a bench of this model and engine; ``measured`` by it."""
     how: str
+    uncorrected_output_tok_s: float | None = None
+    """What was expected before a bench corrected it; None where none did."""
 
 
 class DeclinedPrediction(Document):
     """A row that cannot be predicted, and why."""
 
     kind: Literal["prediction"] = "prediction"
-    id: str | None = None
+    id: str | int | float | None = None
     declined: str
 
 
@@ -88,6 +92,8 @@ class HardwareOption(Frozen):
     here: bool = False
     """Whether it is this machine's own."""
     why: str
+    quality: str | None = None
+    """What the weight format loses in quality, as published, with model and source; None where that is not known."""
 
 
 class NotJudged(Frozen):

@@ -111,6 +111,17 @@ class VcpuPrice(Sourced):
     note: str | None = None
 
 
+class QuantQuality(Sourced):
+    """What a weight format loses in quality on one model, as published; other models lose more or less."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    loss: str
+    """In words, with the metric."""
+    measured_on: str
+    note: str | None = None
+
+
 class Licence(Sourced):
     """What a model family's licence allows. ``name`` and ``aliases`` begin the names of the models it covers.
 
