@@ -12,6 +12,7 @@ import typer
 from toolkit.cli import options as o
 
 if TYPE_CHECKING:
+    from toolkit.errors import SelfhostError
     from toolkit.types import DeclinedPrediction, Prediction
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -128,9 +129,13 @@ def from_rows(file: Path) -> Iterator[Prediction | DeclinedPrediction]:
         try:
             yield answer_for(rows.question(row, profiles.gpu, known)).model_copy(update={"id": name})
         except SelfhostError as error:
-            yield DeclinedPrediction(id=name, declined=" ".join(f"{error.message}. {error.hint or ''}".split()))
+            yield DeclinedPrediction(id=name, declined=" ".join(_why(error).split()))
         except ArithmeticError as error:
             yield DeclinedPrediction(id=name, declined=f"these figures cannot be computed with: {error}")
+
+
+def _why(error: SelfhostError) -> str:
+    return f"{error.message}: {error.hint}" if error.hint else error.message
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
