@@ -180,6 +180,8 @@ class Server:
             self.reply(peer, 200, self.accepted)
         elif settings.api_key and headers.get("authorization") != f"Bearer {settings.api_key}":
             self.reply(peer, 401, {"error": {"message": f"wrong key {headers.get('authorization')}"}})
+        elif path == "/v1/models" and settings.models_at:
+            self.send(peer, plain(307, b"", more=f"Location: {settings.models_at}\r\n"))
         elif path == "/v1/models":
             model = {"id": settings.model, "object": "model", "owned_by": settings.owned_by}
             self.reply(peer, 200, {"object": "list", "data": [model]})
@@ -200,7 +202,7 @@ class Server:
             self.reply(peer, 404, {"error": {"message": f"model {body.get('model')!r} does not exist"}})
             return
         prompt = count_tokens(body)
-        if not body.get("stream"):
+        if not body.get("stream") and not settings.always_stream:
             usage = {"prompt_tokens": prompt, "completion_tokens": 1, "total_tokens": prompt + 1}
             choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "length"}
             self.reply(peer, 200, {"object": "chat.completion", "choices": [choice], "usage": usage})

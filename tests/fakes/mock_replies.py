@@ -36,6 +36,8 @@ class Settings:
     usage: str = "true"  # or "none", "absurd"
     refuse: tuple[str, ...] = ()  # body keys answered with 400
     split_bytes: int = 0  # write events in pieces of so many bytes
+    models_at: str | None = None  # where a question for the models is redirected to
+    always_stream: bool = False  # also where no stream was asked for
     hang_up: bool = False  # close after each reply without saying so
 
 

@@ -19,9 +19,11 @@ import pytest
 from tests.load.mock import Mock, spec, workload
 from tests.load.relay import Relay
 from toolkit.errors import EnvironmentFailedError, InputError
+from toolkit.load import silence
 from toolkit.load.progress import Progress
 from toolkit.load.rows import read_rows
 from toolkit.load.run import run
+from toolkit.load.spec import TimeLimits
 from toolkit.types import BenchResult
 
 FAST = {"ttft_s": 0.05, "itl_s": 0.01}
@@ -116,6 +118,41 @@ def test_a_server_without_a_key_for_us_is_an_input_error(mock: Mock, tmp_path: P
         run(spec(mock.url), tmp_path)
 
 
+def test_a_target_that_redirects_is_not_followed(mock: Mock, tmp_path: Path) -> None:
+    mock.set(models_at="http://other.example/v1/models")
+    with pytest.raises(InputError, match=r"redirects to http://other.example/v1/models \(307\)"):
+        run(spec(mock.url), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_stream_nobody_asked_for_is_not_read_to_its_end(mock: Mock, tmp_path: Path) -> None:
+    """Endless: getting to know the target would take all of a request's 25 s. The load itself ends after 80 events."""
+    mock.set(ttft_s=0.0, itl_s=0.02, fault="endless", always_stream=True)
+    began = time.monotonic()
+    result = run(spec(mock.url, max_requests=2, limits=TimeLimits(request_s=25)), tmp_path)
+    assert result.levels[0].errors == {"too_many_tokens": 2}
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.slow
+def test_a_server_that_gives_no_token_at_all_is_given_up_sooner(
+    mock: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every wait is a second although a request may take 300; once one has spoken, a request has its time."""
+    monkeypatch.setattr(silence, "LEAST_S", 1.0)
+    limits = TimeLimits(connect_s=2, stall_s=10)
+    mock.set(fault="silent")
+    result = run(spec(mock.url, max_requests=2, limits=limits), tmp_path)
+    assert result.levels[0].errors == {"timeout_first_byte": 2}
+    assert all(row.end_s - row.sent_s < 5 for row in read_rows(tmp_path / "requests.jsonl"))
+    mock.set(ttft_s=4.0, itl_s=0.0)
+    result = run(spec(mock.url, max_requests=2, limits=limits), tmp_path)
+    assert result.levels[0].errors == {"timeout_first_token": 2}
+    mock.set(ttft_s=0.3, itl_s=0.3)
+    result = run(spec(mock.url, max_requests=2, limits=limits), tmp_path)
+    assert result.levels[0].completed == 2
+
+
 @pytest.mark.slow
 def test_a_server_that_dies_half_way_leaves_its_failures_in_the_result(mock: Mock, tmp_path: Path) -> None:
     mock.set(**FAST)
@@ -197,6 +234,7 @@ import sys
 from pathlib import Path
 from tests.load.mock import spec
 from toolkit.load.run import run
+from toolkit.load.spec import TimeLimits
 asked = spec(sys.argv[1], concurrency=(2, 4), duration_s=20)
 result = run(asked, Path(sys.argv[2]), lambda p: print(p.completed, flush=True))
 print("interrupted", result.interrupted)

@@ -113,6 +113,12 @@ def _first(models: dict[str, dict[str, Any]], listing: Answer, spec: BenchSpec) 
             f"{spec.endpoint.url} asks for an API key ({listing.status}): {listing.message}",
             "Name the environment variable that holds it.",
         )
+    if 300 <= listing.status < 400:
+        where = listing.headers.get("location", "nowhere")[:150]
+        raise InputError(
+            f"{spec.endpoint.url}/models redirects to {where} ({listing.status})",
+            "A redirect is not followed, for the load would go elsewhere: give that address if you mean it.",
+        )
     raise InputError(
         f"{spec.endpoint.url}/models names no model (status {listing.status})",
         "Name the model, or check that this is an OpenAI-compatible server.",
