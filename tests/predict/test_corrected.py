@@ -30,7 +30,7 @@ def test_another_load_is_projected_and_more_sure_than_before():
     alone = predict(ask(users=64))
     found = correct(alone, [HALF])
     assert found.basis == "projected"
-    assert "projected from 8 at once on H100-SXM-80GB by a bench" in found.how
+    assert "from 8 at once on H100-SXM-80GB in a bench" in found.how
     assert MEASURED.output_tok_s.p50 / 2 < found.output_tok_s.p50 < alone.output_tok_s.p50
     assert 0.5 < found.output_tok_s.p50 / alone.output_tok_s.p50 < 0.7  # most of the deviation is carried over
     assert found.output_tok_s.p90 / found.output_tok_s.p10 < alone.output_tok_s.p90 / alone.output_tok_s.p10

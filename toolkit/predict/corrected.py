@@ -64,7 +64,7 @@ def correct(p: Prediction, known: Sequence[Point]) -> Prediction:
     if first and point.first is not None:
         share, *width = (1.0, *REPEATED) if exact else constants.CARRY[f"{place}, ttft"]
         first = _moved(first, math.exp(share * point.first), (width[0], width[1]))
-    what = "measured" if exact else f"projected from {point.expected.concurrency} at once"
+    users = point.expected.concurrency
     return p.model_copy(
         update={
             "output_tok_s": _moved(p.output_tok_s, factor, band),
@@ -72,7 +72,7 @@ def correct(p: Prediction, known: Sequence[Point]) -> Prediction:
             "tpot_s": _moved(p.tpot_s, 1 / factor, (-band[1], -band[0])),
             "ttft_s": first,
             "basis": "measured" if exact else "projected",
-            "how": f"{what} on {point.expected.gpu} by {point.told}; {p.how}",
+            "how": f"from {users} at once on {point.expected.gpu} in {point.told}; {p.how}",
             "uncorrected_output_tok_s": p.output_tok_s.p50,
         }
     )
