@@ -67,6 +67,7 @@ GRID = list(
 
 @pytest.mark.real
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s.arch}-{s.hidden}")
 def test_the_model_agrees_with_the_engine_over_a_grid(shape: Shape, tmp_path: Path) -> None:
     """Shapes of real models: KV within 0.5 %, compute within 10 % at worst and 8 % on average."""
