@@ -20,10 +20,11 @@ from tests.load.mock import Mock, spec, workload
 from tests.load.relay import Relay
 from toolkit.errors import EnvironmentFailedError, InputError
 from toolkit.load import silence
+from toolkit.load.probe import Probe
 from toolkit.load.progress import Progress
 from toolkit.load.rows import read_rows
 from toolkit.load.run import run
-from toolkit.load.spec import TimeLimits
+from toolkit.load.spec import TimeLimits, endpoint
 from toolkit.types import BenchResult
 
 FAST = {"ttft_s": 0.05, "itl_s": 0.01}
@@ -135,6 +136,19 @@ def test_a_stream_nobody_asked_for_is_not_read_to_its_end(mock: Mock, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["slowloris", "silent"])
+def test_a_question_before_the_load_is_given_up_once_and_is_no_answer(mock: Mock, fault: str) -> None:
+    """Dripping headers that we cut look like whole ones; a second try would cost the time once more."""
+    mock.set(fault=fault, always_stream=True)
+    probe = Probe(endpoint(mock.url), None, 1.5)
+    began = time.monotonic()
+    with pytest.raises(EnvironmentFailedError):
+        probe.post("/chat/completions", {"model": "mock", "messages": [{"role": "user", "content": "x"}]})
+    assert 1.4 < time.monotonic() - began < 2.8
+    probe.close()
+
+
+@pytest.mark.slow
 def test_a_server_that_gives_no_token_at_all_is_given_up_sooner(
     mock: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +248,7 @@ import sys
 from pathlib import Path
 from tests.load.mock import spec
 from toolkit.load.run import run
-from toolkit.load.spec import TimeLimits
+from toolkit.load.spec import TimeLimits, endpoint
 asked = spec(sys.argv[1], concurrency=(2, 4), duration_s=20)
 result = run(asked, Path(sys.argv[2]), lambda p: print(p.completed, flush=True))
 print("interrupted", result.interrupted)

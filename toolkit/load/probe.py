@@ -47,6 +47,9 @@ class Probe:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._way = Way(endpoint, timeout_s)
         self._connection = self._way.connection
+        self._sock: socket.socket | None = None
+        self._late = False
+        """Whether the running question was ended by its time limit."""
 
     def get(self, path: str) -> Answer:
         """GET below the base path. Raises EnvironmentFailedError when nothing answers."""
@@ -61,14 +64,20 @@ class Probe:
         self._connection.close()
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
+        self._late = False
         watchdog = threading.Timer(self._timeout_s, self._abort)
         watchdog.start()
         try:
             try:
-                return self._once(method, path, body)
+                answer = self._once(method, path, body)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 self._connection.close()  # the kept-alive connection was closed meanwhile
-                return self._once(method, path, body)
+                if self._late:
+                    raise
+                answer = self._once(method, path, body)
+            if self._late:  # cut in its headers, a reply looks whole
+                raise TimeoutError(f"not whole within {self._timeout_s:g} s")
+            return answer
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             why = f"{type(error).__name__}: {error}" if isinstance(error, http.client.HTTPException) else error
@@ -79,7 +88,8 @@ class Probe:
 
     def _abort(self) -> None:
         """End a reply that drips: socket timeouts are per read, this one is for the whole."""
-        sock = self._connection.sock
+        self._late = True
+        sock = self._sock
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -89,6 +99,7 @@ class Probe:
         if body is not None:
             headers["Content-Type"] = "application/json"
         self._connection.request(method, self._way.target(self._endpoint.base_path + path), body=body, headers=headers)
+        self._sock = self._connection.sock  # http.client forgets it when the reply says close
         response = self._connection.getresponse()
         if response.status == PROXY_REFUSES and self._way.proxy is not None:
             raise OSError(f"{response.status} {response.reason}")
