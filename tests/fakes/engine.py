@@ -6,7 +6,7 @@
 
     load_s          answer 503 to /health for so long          load_log       write a log line every 50 ms meanwhile
     exit_at_start   [code, "last words"]                       no_listen      stay up without listening
-    exit_now        exit with this code                        exit_after_s   exit 1 so long after start
+    exit_now        exit with this code
     health_status   answer /health with this status            health_delay_s answer /health so late
     log_health      write a line about each GET of /health
     generate        "never": accept and stay silent            answer         "repeat", "empty" or "nan"
@@ -155,8 +155,6 @@ class Fake:
                 await asyncio.sleep(0.05)
             if "exit_now" in faults:
                 os._exit(faults["exit_now"])
-            if time.monotonic() - self.begun > faults.get("exit_after_s", 1e9):
-                os._exit(1)
             if faults.get("log_bytes") and not self.flooded:
                 self.flooded = True
                 await asyncio.to_thread(self._flood, faults["log_bytes"])
