@@ -14,8 +14,9 @@ from toolkit.supervise import api
 pytestmark = pytest.mark.vllm
 
 ASKED = 65_536
+BLOCK = 128
 FITS = 46_592
-"""1 GiB / 23,040 B a token of this model, in whole blocks of 128 tokens (vLLM 0.32's own log of 2026-11)."""
+"""1 GiB / 23,040 B a token of this model = 46,603 tokens, in whole blocks. vLLM's estimate stays a block below that."""
 
 
 def test_a_context_too_long_for_the_cache_is_shortened(folder: Path, world: World) -> None:
@@ -28,11 +29,11 @@ def test_a_context_too_long_for_the_cache_is_shortened(folder: Path, world: Worl
     server = api.start_detached(made.model_copy(update={"argv": argv, "env": env}), name="long", port=0, limits=limits)
     config = server.effective_config
     assert [step["step"] for step in config["reduced"]] == ["wait", "context"]
-    assert config["context"] == FITS
+    assert FITS - BLOCK <= config["context"] <= FITS
     assert server.restarts == 2
     log = api.log_path("long").read_text(errors="replace")
     found = KV_LINE.findall(log)[-1]
-    assert [int(n.replace(",", "")) for n in found[:2]] == [FITS, FITS]
+    assert [int(n.replace(",", "")) for n in found[:2]] == [FITS, config["context"]]
     assert "Paris" in answer(server.base_url, "What is the capital of France?")
     assert server.served_name == NAME
     assert api.stop("long").state == "stopped"
