@@ -17,7 +17,7 @@ def test_a_stranger_is_never_taken_for_the_engine(world: World, repeat: int, mom
     ready: list[Deployment] = []
     starting = threading.Thread(target=lambda: ready.append(world.start()))
     starting.start()
-    port = until(lambda: world.journal("start"), 10)[0]["port"]
+    port = until(lambda: world.journal("start"), 30)[0]["port"]
     stranger = subprocess.Popen(
         [sys.executable, str(FAKE), "--port", str(port), "--model", "fake"],
         env=os.environ | {"SELFHOST_HOME": "/nowhere"},

@@ -121,7 +121,7 @@ def test_a_suspend_when_idle_or_loading_is_no_failure(world: World, repeat: int,
     world.faults(load_s=3.5)
     starting = threading.Thread(target=world.start)
     starting.start()
-    until(lambda: world.starts() == 1, 10)
+    until(lambda: world.starts() == 1, 30)
     time.sleep(0.3)
     supervisor = api.status("s").supervisor_pid
     kill(supervisor, signal.SIGSTOP)

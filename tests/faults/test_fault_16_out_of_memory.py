@@ -149,7 +149,7 @@ def test_a_later_supervisor_knows_what_was_reduced_and_a_restart_asks_for_all_ag
     assert (again.pid, again.effective_config["context"]) == (server.pid, 32768 // 8)
     assert [step["step"] for step in again.effective_config["reduced"]] == ["wait", "context"]
     kill(again.pid)
-    until(lambda: world.starts() == 4, 10)
+    until(lambda: world.starts() == 4, 30)
     assert tried(world, LLAMA)[-1] == ["32768", "8"], "a crash does not bring back what did not fit"
     until(lambda: api.status("s").state == "ready", 10)
     world.faults()

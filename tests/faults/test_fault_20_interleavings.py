@@ -82,7 +82,7 @@ def test_a_stop_while_starting_leaves_nothing(world: World, repeat: int, moment:
 
     starting = threading.Thread(target=start)
     starting.start()
-    until_started = time.monotonic() + 10
+    until_started = time.monotonic() + 30
     while world.starts() == 0 and time.monotonic() < until_started:
         time.sleep(0.01)
     assert api.stop("s").state == "stopped"

@@ -143,12 +143,13 @@ def wait_gone(world: World, limit_s: float) -> list[psutil.Process]:
 
 
 def until(true: Callable[[], Any], limit_s: float = 10.0, what: str = "") -> Any:
-    """Wait for a truth; what it was."""
-    deadline = time.monotonic() + limit_s
+    """Wait for a truth; what it was. Asked ever less often: to ask a supervisor costs it and us time to work."""
+    deadline, pause_s = time.monotonic() + limit_s, 0.01
     while time.monotonic() < deadline:
         if value := true():
             return value
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(1.2 * pause_s, 0.05)
     raise AssertionError(f"not within {limit_s} s: {what or true}")
 
 
