@@ -9,6 +9,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 from tests.supervise.harness import QUICK, World, chat, until, until_state
 from toolkit.supervise import api, control
 from toolkit.supervise.store import Folder
@@ -70,8 +72,9 @@ def test_restarts_and_swaps_at_random_moments_end_with_one_engine(world: World, 
     assert chat(api.status("s"))[0] == 200
 
 
-def test_a_stop_while_starting_leaves_nothing(world: World, repeat: int, moment: None) -> None:
-    world.faults(load_s=5, load_log=True)
+@pytest.mark.parametrize("when", ["before the supervisor is up", "while the engine loads"])
+def test_a_stop_while_starting_leaves_nothing(world: World, repeat: int, moment: None, when: str) -> None:
+    world.faults(load_s=30, load_log=True)
     failed: list[Exception] = []
 
     def start() -> None:
@@ -82,9 +85,8 @@ def test_a_stop_while_starting_leaves_nothing(world: World, repeat: int, moment:
 
     starting = threading.Thread(target=start)
     starting.start()
-    until_started = time.monotonic() + 30
-    while world.starts() == 0 and time.monotonic() < until_started:
-        time.sleep(0.01)
+    coming = world.home / "servers" / "s" / "coming.json"
+    until(coming.exists if when.startswith("before") else world.starts, 30)
     assert api.stop("s").state == "stopped"
     starting.join(10)
     assert world.processes() == []

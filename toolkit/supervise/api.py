@@ -146,11 +146,14 @@ def start_spec(spec: Spec, on_event: OnEvent = _ignore) -> Deployment:
             start_new_session=True,
         )
     try:
+        folder.announce(child.pid)
         return _until_ready(folder, child, spec, offset, on_event)
     except BaseException:
         with contextlib.suppress(EnvironmentFailedError):
             _stop_child(folder, child)
         raise
+    finally:
+        folder.announce(None)
 
 
 def _look_back(folder: Folder, on_event: OnEvent) -> None:
@@ -252,16 +255,19 @@ def _at_rest(folder: Folder) -> Deployment:
     spec = folder.read_spec()
     if written is None:
         written = _rebuilt(folder, spec)
-    left = EngineRun.attach(folder.engine)
-    if left:
-        left.close()
+    left, coming = EngineRun.attach(folder.engine), folder.announced()
+    if coming:
+        update: dict[str, object] = {"state": "preflight", "pid": None, "reason": "its supervisor is being started"}
+    elif left:
         why = f"its supervisor is gone; engine pid {left.pid} runs on without its endpoint: restart re-attaches"
-        update: dict[str, object] = {"state": "degraded", "pid": left.pid, "reason": why}
+        update = {"state": "degraded", "pid": left.pid, "reason": why}
     else:
         gone = written.state not in ("stopped", "fatal")
         update = {"state": "stopped" if gone else written.state, "pid": None}
         if gone:
             update["reason"] = "its supervisor ended without stopping it; nothing runs now"
+    if left:
+        left.close()
     update |= {"supervisor_pid": None, "in_flight": 0, "queued": 0, "uptime_s": None}
     return written.model_copy(update=update)
 
@@ -287,22 +293,32 @@ def stop(name: str, on_event: OnEvent = _ignore, *, now: bool = False) -> Deploy
     limits = spec.limits if spec else Limits()
     offset = folder.events_end()
     deadline = time.monotonic() + _stop_limit_s(limits)
-    pid = folder.supervisor_pid()
-    supervisor = Identity.of(pid) if pid else None
-    if pid:
-        control.ask(folder.path, control.SUPERVISOR, {"op": "stop", "now": now}, ASK_S)
-    asked = folder.events_end()
+    pid = folder.supervisor_pid() or _coming(folder)
+    supervisor, answer, asked = Identity.of(pid) if pid else None, None, offset
     while pid and (folder.supervisor_pid() == pid or (supervisor and pid != os.getpid() and supervisor.alive())):
+        if answer is None:  # it may not listen yet
+            answer = control.ask(folder.path, control.SUPERVISOR, {"op": "stop", "now": now}, ASK_S)
+            asked = folder.events_end()
         if time.monotonic() > deadline:
             raise EnvironmentFailedError(f"{name} does not stop", f"see {folder.path}/supervisor.log")
         time.sleep(POLL_S)
         offset = _follow(folder, offset, on_event)
-        started_again = any(event.what == "starting" for event in folder.events_after(asked)[0])
+        started_again = answer and any(event.what == "starting" for event in folder.events_after(asked)[0])
         if started_again and folder.supervisor_pid() == pid:
             raise EnvironmentFailedError(f"{name} was asked to run again before it had stopped, and does")
     _follow(folder, offset, on_event)
     _end_left_engine(folder)
     return _at_rest(folder)
+
+
+def _coming(folder: Folder) -> int | None:
+    """Pid of a supervisor that is being started at this moment, once it has the name; None when there is none."""
+    deadline = time.monotonic() + EXTRA_S
+    while folder.announced() and time.monotonic() < deadline:
+        if pid := folder.supervisor_pid():
+            return pid
+        time.sleep(POLL_S)
+    return folder.supervisor_pid()
 
 
 def _end_left_engine(folder: Folder) -> None:

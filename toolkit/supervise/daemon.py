@@ -69,12 +69,12 @@ async def _own(
     await supervisor.proxy.open(spec.host, spec.port)
     folder.write_spec(spec)
     server = control.Server(folder.path, control.SUPERVISOR, lambda request: _answer(supervisor, manager, request))
+    supervisor.ask("run")  # before anyone can ask for a stop, which then comes later
     await server.open()
     _on_signals(supervisor, manager)
     tasks = [asyncio.create_task(manager.beat(supervisor.view, supervisor.watching))]
     if on_tick:
         tasks.append(asyncio.create_task(_tick(supervisor, on_tick)))
-    supervisor.ask("run")
     try:
         final = await supervisor.run(until_first_failure=True)
     finally:

@@ -2,7 +2,7 @@
 
 ::
 
-    servers/NAME/  lock  spec.json  status.json  events.jsonl  control.sock  supervisor.log
+    servers/NAME/  lock  coming.json  spec.json  status.json  events.jsonl  control.sock  supervisor.log
                    engine → engines/a or engines/b, the slot of the engine that serves
                    engines/a/  state.json  exit.json  shim.sock  engine.log[.N]  engine.key
 
@@ -26,7 +26,9 @@ from pydantic import ValidationError
 
 from toolkit.errors import EnvironmentFailedError, InputError, UnknownNameError
 from toolkit.paths import state_root
+from toolkit.supervise import shim
 from toolkit.supervise.limits import Limits
+from toolkit.supervise.process import Identity
 from toolkit.types import Deployment, Event, Frozen, LaunchPlan, Money
 
 FORMAT = 1
@@ -34,6 +36,7 @@ FORMAT = 1
 EVENTS_MAX_BYTES = 2**20
 EVENTS_SHOWN = 20
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+COMING = "coming.json"
 LOCK_PATIENCE_S = 0.5
 ASIDE = ".bad-"
 """Stands between a file's name and the time when it was found unreadable."""
@@ -149,6 +152,23 @@ class Folder:
             raise InputError(
                 f"{self.name!r} is already served by supervisor pid {pid}", "stop it, or choose another name."
             )
+
+    def announce(self, pid: int | None) -> None:
+        """A supervisor is being started and has not got the lock yet: whoever stops the name now waits for it."""
+        path = self.path / COMING
+        with contextlib.suppress(OSError):
+            if pid is None:
+                path.unlink(missing_ok=True)
+            else:
+                _replace(path, json.dumps(shim.identity(pid)))
+
+    def announced(self) -> int | None:
+        """Pid of the process that is to become the supervisor; None when there is none."""
+        try:
+            identity = Identity.parse(json.loads((self.path / COMING).read_text()))
+        except (OSError, ValueError):
+            return None
+        return identity.pid if identity and identity.alive() else None
 
     def write_spec(self, spec: Spec) -> None:
         """Replace ``spec.json``."""
