@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.supervise.harness import QUICK, World, chat, get, kill, until
+from tests.supervise.harness import QUICK, World, chat, get, kill, until, until_state
 from toolkit.errors import StartFailedError
 from toolkit.supervise import api
 from toolkit.types import DevicePlan, LaunchPlan, Line, MemoryPlan
@@ -151,7 +151,7 @@ def test_a_later_supervisor_knows_what_was_reduced_and_a_restart_asks_for_all_ag
     kill(again.pid)
     until(lambda: world.starts() == 4, 30)
     assert tried(world, LLAMA)[-1] == ["32768", "8"], "a crash does not bring back what did not fit"
-    until(lambda: api.status("s").state == "ready", 10)
+    until_state("ready")
     world.faults()
     assert "reduced" not in api.restart("s").effective_config
     assert tried(world, LLAMA)[-1] == ["65536", "8"]
@@ -200,10 +200,10 @@ def test_killed_at_load_after_it_was_ready_is_reduced_by_nothing(world: World, r
     server = world.start(plan=plan(world, "vllm", VLLM), limits=LIMITS.model_copy(update={"crash_limit": 5}))
     world.faults(oom=[["kill", {}]])
     kill(server.pid)
-    until(lambda: api.status("s").state == "crash_loop", 20)
+    until_state("crash_loop")
     assert (steps(world), world.starts()) == ([], 5)
     world.faults()
-    until(lambda: api.status("s").state == "ready", 10)
+    until_state("ready")
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def until(true: Callable[[], Any], limit_s: float = 10.0, what: str = "") -> Any
     raise AssertionError(f"not within {limit_s} s: {what or true}")
 
 
-def until_state(*states: str, name: str = "s", limit_s: float = 15.0) -> Deployment:
+def until_state(*states: str, name: str = "s", limit_s: float = 40.0) -> Deployment:
     def reached() -> Deployment | None:
         now = api.status(name)
         return now if now.state in states else None
@@ -161,7 +161,7 @@ def until_state(*states: str, name: str = "s", limit_s: float = 15.0) -> Deploym
     return until(reached, limit_s, f"state {states}, now {api.status(name).state}")
 
 
-def until_new_engine(old_pid: int | None, name: str = "s", limit_s: float = 15.0) -> Deployment:
+def until_new_engine(old_pid: int | None, name: str = "s", limit_s: float = 40.0) -> Deployment:
     """Wait until another engine process is ready."""
 
     def renewed() -> Deployment | None:
