@@ -1,1 +1,1 @@
-"""See the module list in README.md."""
+"""What a user types: one file a command, and the only code that prints or exits."""

@@ -1,1 +1,1 @@
-"""See the module list in README.md."""
+"""From measured tokens per second to dollars per million tokens: break-even beside APIs, and claims audited."""

@@ -1,1 +1,1 @@
-"""See the module list in README.md."""
+"""Closed, hosted, rented or owned: gates first, then money, then what would change the verdict. Pure."""

@@ -1,1 +1,1 @@
-"""See the module list in README.md."""
+"""Results as people read them: terminal, Markdown, one self-contained HTML file, CSV."""
