@@ -18,6 +18,10 @@ def test_users_cheapest_per_token_first():
     assert found["kind"] == "recommendation"
     assert len(cost) > 10
     assert cost == sorted(cost)
+    money = [
+        usd for option in found["options"] for usd in (*option["usd_per_hour"].values(), option["usd_per_mtok"]["p25"])
+    ]
+    assert money == [round(usd, 6) for usd in money]  # $2.29, not $2.2899999999999996
     assert {"MI355X"} <= {left["gpu"] for left in found["not_judged"]}  # no dated price on record
 
 

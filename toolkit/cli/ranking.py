@@ -280,9 +280,9 @@ def _expected(p: Prediction, bound: Bound) -> float:
 
 
 def _spread(price: MachinePrice, usd: Decimal) -> UsdSpread:
-    """Those dollars at the price taken, and at the providers' quartiles."""
+    """Those dollars at the price taken, and at the providers' quartiles, to a millionth: those are ratios of floats."""
     _, low, _, high, _ = price.spread
-    return UsdSpread(p25=usd * Decimal(str(low)), p50=usd, p75=usd * Decimal(str(high)))
+    return UsdSpread(p25=round(usd * Decimal(str(low)), 6), p50=usd, p75=round(usd * Decimal(str(high)), 6))
 
 
 def _change(
