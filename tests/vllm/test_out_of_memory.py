@@ -33,7 +33,8 @@ def test_a_context_too_long_for_the_cache_is_shortened(folder: Path, world: Worl
     assert server.restarts == 2
     log = api.log_path("long").read_text(errors="replace")
     found = KV_LINE.findall(log)[-1]
-    assert [int(n.replace(",", "")) for n in found[:2]] == [FITS, config["context"]]
+    tokens, context = (int(n.replace(",", "")) for n in found[:2])
+    assert (FITS - tokens in (0, 1), context) == (True, config["context"])  # it logs concurrency x context, cut
     assert "Paris" in answer(server.base_url, "What is the capital of France?")
     assert server.served_name == NAME
     assert api.stop("long").state == "stopped"
