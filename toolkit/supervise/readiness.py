@@ -97,8 +97,10 @@ class Load:
         return LoadMark(log_bytes=int(log.get("log_bytes", 0)), read_bytes=read, memory_bytes=resident)
 
 
-async def warm(probe: Probe, plan: LaunchPlan, limits: Limits) -> str:
+async def warm(probe: Probe, plan: LaunchPlan, limits: Limits, *, known: bool = False) -> str:
     """Check the served name and ask the canary's question. Returns the model's name at the engine.
+
+    One that is ``known`` to have answered it, to an earlier supervisor, is asked for one token only: clients wait.
 
     Raises:
         NotReadyError: it serves something else, does not answer in time, or answers nonsense.
@@ -109,6 +111,10 @@ async def warm(probe: Probe, plan: LaunchPlan, limits: Limits) -> str:
         name = names[0]
     if names and name not in names:
         raise NotReadyError(f"wrong model: it serves {', '.join(names[:5])}, not {name}")
+    if known:
+        if not await probe.token(name, limits.load_stall_s):
+            raise NotReadyError(f"no token in {limits.load_stall_s:g} s")
+        return name
     try:
         text = await probe.answer(name, limits.load_stall_s)
     except TimeoutError:

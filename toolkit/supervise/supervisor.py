@@ -55,6 +55,8 @@ class Supervisor:
         self._slot = folder.slot()
         self._link: Link | None = None
         self._model_name = spec.plan.served_name
+        self._known: int | None = None
+        """Pid of the engine that an earlier supervisor found sane."""
         self.metrics = Metrics(spec.name, spec.usd_per_hour)
         self._patience = Patience(self._limits)
         self._recovery = Recovery(spec.plan, self._signals, self._limits, self._record, self.metrics, self._tell)
@@ -263,6 +265,7 @@ class Supervisor:
         before = self._folder.read_status()
         if before:
             self._record.restarts, self._record.last_exit = before.restarts, before.last_exit
+            self._known = before.pid if before.state in states.ADMITTING else None
         self._tell("adopted", f"pid {left.pid} of an earlier supervisor runs on")
         return True
 
@@ -304,7 +307,7 @@ class Supervisor:
     async def _warmed(self) -> Cause:
         link = self._served()
         try:
-            self._model_name = await warm(link.probe, self._spec.plan, self._limits)
+            self._model_name = await warm(link.probe, self._spec.plan, self._limits, known=link.run.pid == self._known)
         except NotReadyError as error:
             if not error.nonsense:
                 self._recovery.look_for_shortage(link.run)  # it may live on after an allocation that failed
