@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from toolkit.size import kv
@@ -86,7 +86,8 @@ class Kind:
     """One kind of layer: how many, bytes of a token (or of a whole state), how far it looks."""
 
     name: str
-    layers: int
+    layers: int = field(compare=False)
+    """Not compared: kinds are alike whatever their number."""
     token_bytes: int
     window: int | None = None
     chunked: bool = False
@@ -205,7 +206,7 @@ def _kinds(model: ModelSpec, cache: Cache) -> list[Kind]:
 def _merged(kinds: Iterable[Kind]) -> list[Kind]:
     counted: Counter[Kind] = Counter()
     for kind in kinds:
-        counted[replace(kind, layers=0)] += kind.layers
+        counted[kind] += kind.layers
     return [replace(kind, layers=n) for kind, n in counted.items()]
 
 
