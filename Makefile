@@ -26,6 +26,7 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "installing selfhost into $(VENV)"
 	@$(PIP) install --quiet -e .
+	@$(BIN)/python -m compileall -q toolkit bench  # an editable install compiles nothing: the first command would be slow
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.installed
