@@ -2,7 +2,7 @@
 
 Run as a child process: ``python metrics_page.py UPSTREAM_PORT MODE``; it prints ``listening PORT``. ``vllm`` answers
 like vLLM, its counters growing with each scrape; ``restarting`` like our own proxy, one restart more with each scrape;
-``reborn`` like a vLLM that began anew before its third;
+``reborn`` like a vLLM that began anew before its third scrape under load;
 ``slow``, ``garbage``, ``endless`` and ``closing`` misbehave.
 """
 
@@ -28,6 +28,9 @@ python_gc_objects_collected_total{{generation="0"}} 1234.0
 PROXY = 'selfhost_restarts_total{{server="x",reason="exit"}} {n}\nselfhost_in_flight{{server="x"}} 2\n'
 REBORN = "vllm:num_requests_running 1\nvllm:prompt_tokens_total {tokens}\nprocess_start_time_seconds {start}\n"
 count = itertools.count()
+loaded = itertools.count()
+"""Scrapes while two or more connections were open, which is the load: questions before it come one at a time."""
+talking: set[threading.Thread] = set()
 
 
 def page(peer: socket.socket, mode: str) -> None:
@@ -44,7 +47,8 @@ def page(peer: socket.socket, mode: str) -> None:
     elif mode != "closing":
         n = next(count)
         form = {"vllm": VLLM, "reborn": REBORN}.get(mode, PROXY)
-        start, tokens = (1.7e9, 500 + n) if n < 2 else (1.7e9 + 60, n)
+        old = len(talking) < 2 or next(loaded) < 2
+        start, tokens = (1.7e9, 500 + n) if old else (1.7e9 + 60, n)
         words = form.format(waiting=n % 2, queries=1000 * n, hits=400 * n, n=n, start=start, tokens=tokens)
         text = words.encode()
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(text), text))
@@ -70,11 +74,14 @@ def serve(peer: socket.socket, upstream: int, mode: str) -> None:
         other = socket.create_connection(("127.0.0.1", upstream))
         for sock in (peer, other):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        talking.add(threading.current_thread())
         other.sendall(first)
         threading.Thread(target=relay, args=(other, peer), daemon=True).start()
         relay(peer, other)
     except OSError:
         peer.close()
+    finally:
+        talking.discard(threading.current_thread())
 
 
 def main() -> None:

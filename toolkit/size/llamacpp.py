@@ -184,7 +184,7 @@ def graph(model: ModelSpec, r: Resolved) -> Graph:
     cells = cells_per_stream(r)
     kinds = {layer.window: _cells_of(layer, r, cells) for layer in model.attention if layer.kind != "none"}
     seen = tuple(sorted(kinds.values())) or (cells,)
-    return Graph(model, min(r.ubatch, cells * r.streams), seen, r.flash_attn, r.build, r.parallel)
+    return Graph(model, min(r.ubatch, cells * r.streams), seen, r.flash_attn, r.build, r.parallel, r.streams)
 
 
 def cells_per_stream(r: Resolved) -> int:

@@ -42,6 +42,8 @@ class Graph:
     flash_attn: bool
     build: Build
     slots: int = 1
+    streams: int = 1
+    """Caches side by side: one for each slot, or one for all."""
 
     @property
     def row(self) -> int:
@@ -84,7 +86,20 @@ class Graph:
     @property
     def attention(self) -> int:
         """The moment of the attention."""
-        return max(_attention_row(self.model, layer) for layer in self.model.attention) * self.tokens * 4 + self.scores
+        rows = max(_attention_row(self.model, layer) for layer in self.model.attention) * self.tokens * 4
+        return rows + self.scores + self.latent_values
+
+    @property
+    def latent_values(self) -> int:
+        """MLA without flash attention: a transposed copy, in 16 bits, of the latents of every cell.
+
+        Nothing where it fits into the place of the queries, which are done with by then.
+        """
+        latent = next((a for a in self.model.attention if a.kind == "mla"), None)
+        if self.flash_attn or latent is None:
+            return 0
+        copy = max(self.cells) * self.streams * (latent.head_dim_v or latent.latent_dim) * 2
+        return copy if copy > self.model.heads * latent.latent_dim * self.tokens * 4 else 0
 
     @property
     def scores(self) -> int:
