@@ -288,3 +288,99 @@ def test_tensorrt_llm_keeps_room_for_whole_answers():
     # its default policy, GUARANTEED_NO_EVICT: a request of 100 + 3,900 tokens holds 4,000, elsewhere 2,050 on average
     often, whole = (predict(ask(users=None, engine=e, prompt=100, answer=3900)).running for e in ("sglang", "trt"))
     assert often / whole == pytest.approx(4000 / 2050, rel=0.01)
+
+
+def of_row(model=LLAMA_8B, **change):
+    """A question of a row of eight H200s under a load that is told in words."""
+    row = {"engine": "TensorRT-LLM", "version": "1.0", "model": "x", "quantization": "FP8", "tp": 8, "n_gpus": 8,
+           "gpu_canonical": "H200 SXM", "input_len": 128, "output_len": 2048, "regime": "saturated",
+           "concurrency": "max throughput"}  # fmt: skip
+    return question_of_row(row | change, profiles.gpu, lambda _: model)
+
+
+def test_a_last_batch_that_is_partly_filled_takes_as_long_as_a_full_one():
+    # 3,000 requests (NVIDIA's table of 128 tokens in and 2,048 out) and room for 2,048: two rounds of an answer's
+    # length, where an ever full batch would have needed 3,000 / 2,048 of one
+    asked = of_row(version="0.14")
+    assert asked.at_most == 3_000
+    assert physics.rounds(asked, 2_048) == pytest.approx(2 / (3_000 / 2_048))
+    assert physics.rounds(asked, 300) == pytest.approx(1.0)  # ten full batches
+    assert physics.rounds(of_row(input_len=999), 2_048) == 1.0  # no table says how many
+
+
+def test_the_longest_answers_of_a_trace_run_on_in_an_empty_batch():
+    # 1,000 exponential answers: the longest is on average H(1000) = 1 + 1/2 + … + 1/1000 of their mean
+    harmonic = sum(1 / n for n in range(1, 1_001))
+    asked = of_row(concurrency="all 1000 at once")
+    assert not asked.uniform
+    assert physics.rounds(asked, 1_000) == pytest.approx(harmonic, rel=1e-3)
+    # half of them wait at first: one more batch's worth of steps is done with all places taken
+    assert 2 * physics.rounds(asked, 500) == pytest.approx(1 + sum(1 / n for n in range(1, 501)), rel=1e-3)
+    closed = of_row(concurrency=1_000, regime="batched")  # whoever is done asks again: it never empties
+    assert physics.rounds(closed, 1_000) == 1.0
+
+
+def test_a_burst_is_slower_than_the_same_load_kept_up():
+    burst, kept_up = (
+        predict(of_row(engine="vLLM", version="0.11", tp=1, n_gpus=1, input_len=200, output_len=200, **load))
+        for load in ({"concurrency": "all 800 at once"}, {"concurrency": 800, "regime": "batched"})
+    )
+    assert burst.running == kept_up.running == 800
+    assert burst.output_tok_s.p50 < kept_up.output_tok_s.p50
+
+
+def test_more_ranks_than_kv_heads_keep_the_same_cache():
+    # Llama 3.1 8B has 8 KV heads: 8 ranks split its cache, 16 keep it twice. DeepSeek's latent has no heads to split
+    deepseek = facts.of_spec(resolve("deepseek-r1"))
+    assert [ask(count=n).kv_copies for n in (1, 8, 16)] == [1, 1, 2]
+    assert [ask(deepseek, "fp8", "B200-SXM", count=n).kv_copies for n in (4, 8)] == [4, 8]
+    # 61 layers × 576 elements × 2 bytes × 640 tokens, read by each of the 8 ranks
+    of_cache = physics.terms(ask(deepseek, "fp8", "B200-SXM", count=8)).cache_mem
+    assert of_cache == pytest.approx(61 * 576 * 2 * 640 / profiles.gpu("B200-SXM").mem_bw_gbs / 1e9)
+
+
+def test_sequences_of_a_rank_of_their_own():
+    # NVIDIA's tables run mixtures with attention data parallelism: each rank its own sequences and all dense weights
+    deepseek = facts.of_spec(resolve("deepseek-r1"))
+    own, shared = of_row(deepseek), of_row(deepseek, version="0.14")
+    assert (own.attention, shared.attention) == (8, 1)
+    assert (own.kv_copies, shared.kv_copies) == (1, 8)
+    fp8 = formats.parse("fp8")
+    dense = deepseek.body + 2 * deepseek.head  # a byte a weight, the output matrix in 16 bits
+    assert deepseek.read_bytes(1, fp8, 8) - deepseek.read_bytes(1, fp8) == pytest.approx(7 * dense)
+    assert of_row(deepseek, version="0.14", attention_dp=4).attention == 4
+    assert of_row(deepseek, version="0.14", attention_dp=3).attention == 1  # 8 ranks are not three of anything
+    assert of_row(attention_dp=8, concurrency=8, regime="batched").attention == 1  # no experts: copies, not this
+
+
+def test_a_card_with_less_power_sustains_less():
+    # data sheets: A100 PCIe 300 W, SXM 400 W, both 312 TFLOPS; H100 PCIe 350 W for 756, SXM 700 W for 989
+    def sustained(gpu):
+        return hardware.of_gpu(profiles.gpu(gpu)).sustained
+
+    assert sustained("A100-SXM-80GB") == pytest.approx(1, rel=0.01)
+    assert sustained("A100-PCIe-80GB") == pytest.approx(0.75**0.7, rel=0.01)
+    assert sustained("H100-PCIe-80GB") == pytest.approx((350 / 756.5 / 0.71) ** 0.7)
+    assert sustained("Apple-M3-Ultra") == sustained("Gaudi2") == 1  # no such pair of cards
+    long = {"users": 64, "prompt": 4_000, "answer": 64}
+    assert predict(ask(gpu="A100-PCIe-80GB", **long)).ttft_s.p50 > predict(ask(gpu="A100-SXM-80GB", **long)).ttft_s.p50
+
+
+def test_deepspeed_on_a_gaudi_is_intels_own():
+    assert of_row(engine="Deepspeed", gpu_canonical="Gaudi2").engine.family == "habana"
+    assert of_row(engine="Deepspeed").engine.family == "deepspeed"
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "quant", "size"),
+    [
+        ("vllm", "0.17", "nvfp4", 1), ("vllm", "0.17", "mxfp4", 2), ("vllm", "0.17", "fp8", 2),
+        ("vllm", "0.5", "fp4", 2),
+        ("tensorrt-llm", "1.0", "fp8", 1), ("tensorrt-llm", "1.0", "bf16", 2), ("sglang", None, "nvfp4", 2),
+    ],
+)  # fmt: skip
+def test_bytes_of_a_cached_element(engine, version, quant, size):
+    # NVIDIA's FP4 checkpoints name an FP8 cache, which vLLM follows; gpt-oss's MXFP4 names none
+    row = {"engine": engine, "version": version, "model": "x", "quantization": quant, "concurrency": 8,
+           "gpu_canonical": "B200 SXM", "regime": "batched"}  # fmt: skip
+    assert question_of_row(row, profiles.gpu, lambda _: LLAMA_8B).kv_bytes == size

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from toolkit.predict.physics import Constants, Question
 
 QUANTITIES = (
-    "bandwidth", "cache", "compute", "prefill", "layer_s", "sequence_s", "reduce_s", "link", "start_s", "queue",
-    "traffic", "stage_s",
+    "bandwidth", "cache", "compute", "prefill", "layer_s", "sequence_s", "reduce_s", "link", "start_s",
+    "admit_s", "queue", "traffic", "stage_s",
 )  # fmt: skip
 
 SHARES = ("bandwidth", "cache", "compute")
@@ -35,7 +35,7 @@ def tags(q: Question) -> dict[str, tuple[str, ...]]:
     mixture = ("mixture",) if q.model.experts else ()
     link = "fast" if q.device.fast_link else "slow"
     many = (f"{link} of many",) if q.tp > 2 else ()
-    full = (f"{engine}·max",) if q.concurrency is None else ()
+    full = (f"{engine}·{'max' if q.uniform else 'at once'}",) if q.concurrency is None else ()
     return {
         "bandwidth": (family, engine, kind, arch, fmt, f"{engine}·{kind}", f"{family}·{fmt}", *mixture),
         "cache": (engine, kind),
@@ -45,7 +45,8 @@ def tags(q: Question) -> dict[str, tuple[str, ...]]:
         "sequence_s": (engine, kind, arch, *mixture, *full),
         "reduce_s": (link, engine, *many),
         "link": (link, *many),
-        "start_s": (engine, *mixture),
+        "start_s": (engine, *mixture, *(f"{engine}·{m}" for m in mixture)),
+        "admit_s": (engine, *mixture),
         "queue": (engine,),
         "traffic": (engine, kind, *mixture, *full),
         "stage_s": (family,),

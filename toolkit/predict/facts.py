@@ -17,7 +17,8 @@ class ModelFacts:
 
     ``kv_full`` is elements per token of layers that look back at everything; ``kv_windows`` pairs a window with the
     elements per token of the layers that have it; ``attend_…`` are the FLOPs a token spends on each token it looks back
-    at, in the same layers. ``state`` is elements per sequence, whatever its length.
+    at, in the same layers. ``state`` is elements per sequence, whatever its length. ``kv_ranks`` is over how many
+    tensor-parallel ranks a cache can be split, its KV heads; the one latent of MLA is kept whole by every rank.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelFacts:
     attend_full: float = 0
     attend_windows: tuple[tuple[int, float], ...] = ()
     state: float = 0
+    kv_ranks: float = 8
     basis: str = "profile"
 
     @property
@@ -41,17 +43,21 @@ class ModelFacts:
         share = self.experts_per_token / self.experts if self.experts else 0.0
         return self.body + self.head + self.expert_params * share
 
-    def read_bytes(self, sequences: float, fmt: Format) -> float:
-        """Bytes of weights one step of that many tokens reads: experts by how many of them are touched."""
+    def read_bytes(self, sequences: float, fmt: Format, attention: int = 1) -> float:
+        """Bytes of weights one step of that many tokens reads: experts by how many of them are touched.
+
+        With ``attention`` copies of everything but the experts each copy is read.
+        """
         touched = 1.0 - (1.0 - self.experts_per_token / self.experts) ** sequences if self.experts else 0.0
         body_bits = 16.0 if fmt.experts_only else fmt.bits
-        bits = self.body * body_bits + self.expert_params * touched * fmt.bits + self.head * fmt.head_bits
-        return bits / 8
+        dense = self.body * body_bits + self.head * fmt.head_bits
+        return (dense * attention + self.expert_params * touched * fmt.bits) / 8
 
-    def all_bytes(self, fmt: Format) -> float:
-        """Bytes of all weights that lie in memory, but for the input embedding."""
+    def all_bytes(self, fmt: Format, attention: int = 1) -> float:
+        """Bytes of all weights that lie in memory, but for the input embedding; see `read_bytes`."""
         body_bits = 16.0 if fmt.experts_only else fmt.bits
-        return (self.body * body_bits + self.expert_params * fmt.bits + self.head * fmt.head_bits) / 8
+        dense = self.body * body_bits + self.head * fmt.head_bits
+        return (dense * attention + self.expert_params * fmt.bits) / 8
 
     def cache_elements(self, context: float) -> float:
         """Elements of cache one sequence reads per step at that context."""
@@ -92,6 +98,9 @@ def of_spec(spec: ModelSpec) -> ModelFacts:
         attend_full=look,
         attend_windows=tuple(sorted(looks.items())),
         state=float(sum(r.conv_elements + 2 * r.state_elements for r in spec.recurrent)),
+        kv_ranks=float(
+            min((1 if a.kind == "mla" else a.kv_heads for a in spec.attention if a.kind != "none"), default=8)
+        ),
     )
 
 

@@ -12,6 +12,19 @@ from toolkit.types import GIB, Gpu
 FLOPS_PER_BYTE_OF_A_CPU = 8.0
 """CPUs whose matrix rate is not on record: FLOP per byte of memory bandwidth (EPYC 9554: ≈ 4 TFLOPS, 461 GB/s)."""
 
+WATTS_PER_TFLOP = {
+    ("ampere", "nvidia-hbm"): 1.28,  # A100 SXM: 400 W, 312 TFLOPS of FP16
+    ("ampere", "nvidia-gddr"): 2.0,  # A40: 300 W, 149.7
+    ("hopper", "nvidia-hbm"): 0.71,  # H100 SXM: 700 W, 989
+    ("ada", "nvidia-gddr"): 0.97,  # L40S: 350 W, 362
+    ("blackwell", "nvidia-hbm"): 0.44,  # B200: 1,000 W, 2,250
+    ("blackwell", "nvidia-gddr"): 1.19,  # RTX PRO 6000: 600 W, 504
+}
+"""By generation and class, the watts per TFLOP/s of FP16 of the card that is least short of power (its data sheet)."""
+
+POWER_EXPONENT = 0.7
+"""A card with a share of those watts sustains this power of it (A100 PCIe, 0.75: 0.82). Of 0, 0.7 and 1."""
+
 PCIE_GBS = 32.0
 """One way, PCIe 4.0 ×16: the link of a device whose own is not on record."""
 
@@ -31,7 +44,8 @@ FAMILIES = (
 class DeviceFacts:
     """Rates of one device: bytes/s, FLOP/s (dense), bytes of memory, link bytes/s one way.
 
-    ``kind`` is the device class constants are kept by, ``arch`` the maker's generation.
+    ``kind`` is the device class constants are kept by, ``arch`` the maker's generation. ``sustained`` is the share of
+    the arithmetic rate that a card with less power than its sisters keeps up.
     """
 
     name: str
@@ -44,6 +58,7 @@ class DeviceFacts:
     memory_bytes: float
     link: float
     fast_link: bool
+    sustained: float = 1.0
 
     def peak(self, fmt: Format) -> tuple[float, bool]:
         """FLOP/s for that format, and whether the device multiplies it natively."""
@@ -98,7 +113,15 @@ def of_gpu(gpu: Gpu) -> DeviceFacts:
         memory_bytes=(gpu.visible_gib or gpu.vram_gib or 64.0) * GIB,
         link=(gpu.interconnect_gbs_bidir / 2 if gpu.interconnect_gbs_bidir else PCIE_GBS) * 1e9,
         fast_link="bridge" not in link and link.startswith(("NVLink", "Infinity", "RoCE")),
+        sustained=_sustained(gpu, fp16),
     )
+
+
+def _sustained(gpu: Gpu, fp16_tflops: float) -> float:
+    enough = WATTS_PER_TFLOP.get((_arch(gpu), _kind(gpu)))
+    if enough is None or gpu.tdp_w is None:
+        return 1.0
+    return float(min(1.0, gpu.tdp_w / fp16_tflops / enough) ** POWER_EXPONENT)
 
 
 def _kind(gpu: Gpu) -> str:
@@ -125,10 +148,15 @@ def _arch(gpu: Gpu) -> str:
     return gpu.arch.lower().split()[0] if gpu.arch else "unknown"
 
 
-def of_engine(name: str | None, version: str | None) -> EngineFacts:
-    """The family of an engine's name and the era of its version or date; unknown versions are recent."""
+def of_engine(name: str | None, version: str | None, device: DeviceFacts | None = None) -> EngineFacts:
+    """The family of an engine's name and the era of its version or date; unknown versions are recent.
+
+    DeepSpeed on a Gaudi ``device`` is Intel's own stack below.
+    """
     folded = (name or "").lower()
     family = next((family for family, words in FAMILIES if any(w in folded for w in words)), "other")
+    if family == "deepspeed" and device and device.kind == "gaudi":
+        family = "habana"
     return EngineFacts(family, "old" if _is_old(family, version or "") else "new")
 
 

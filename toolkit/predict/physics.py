@@ -4,11 +4,12 @@ A decode step reads the active weights once and each sequence's cache once, and 
 weights: ``max(bytes / bandwidth, FLOPs / peak)``, as a smooth maximum, plus a cost per layer, per sequence (of the
 host, and of moving its state through memory), per all-reduce and per stage. A prompt is multiplied in pieces of `CHUNK`
 tokens. With B sequences always running, each step also carries its share of the prompts: a token costs
-``step + B · prefill / output``.
+``step + B · prefill / output``. Requests that come at once and end leave emptier batches behind: see `rounds`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from toolkit.predict.facts import ModelFacts
@@ -27,6 +28,9 @@ unseen devices and models best; the differences are small."""
 
 BURST = 0.5
 """How much less a new prompt waits for others on a server that mostly decodes (power of the prompts' share of time)."""
+
+EULER = 0.5772
+"""Euler's constant: of N answers of exponential length the longest is ln N + this times their mean."""
 
 DEFAULT_INPUT, DEFAULT_OUTPUT = 512, 256
 """Lengths where none are given."""
@@ -51,11 +55,27 @@ class Question:
     concurrency: int | None = 1
     at_most: int | None = None
     """Requests there are in all, where the most it can carry is asked."""
+    uniform: bool = True
+    """Whether their answers are all of one length; those of a trace are taken as exponential."""
+    attention: int = 1
+    """Of the ``tp`` ranks, how many keep sequences of their own (attention data parallel); experts span them all."""
 
     @property
     def kv_bytes(self) -> float:
-        """Bytes per element of cache: TensorRT-LLM keeps FP8 with its FP8 and FP4 checkpoints, others 16-bit."""
+        """Bytes per element of cache: 8-bit where the checkpoint says so and the engine follows it, else 16-bit.
+
+        TensorRT-LLM with NVIDIA's FP8 and FP4 checkpoints; vLLM, of recent releases, with the FP4 ones.
+        """
+        fp4 = self.fmt.kind == "fp4" and not self.fmt.experts_only
+        if self.engine.family == "vllm":
+            return 1.0 if fp4 and self.engine.era == "new" else 2.0
         return 1.0 if self.engine.family == "tensorrt-llm" and self.fmt.kind in ("fp8", "fp4") else 2.0
+
+    @property
+    def kv_copies(self) -> float:
+        """How many ranks keep the same cache: there are more ranks than KV heads, and MLA's latent has no heads."""
+        ranks = self.tp / self.attention
+        return max(1.0, ranks / self.model.kv_ranks)
 
     @property
     def prompt(self) -> float:
@@ -74,7 +94,9 @@ class Terms:
 
     ``cache_mem`` is the part of ``step_mem`` that reads the cache; ``waiting`` how many requests wait per running one;
     ``parallel`` how many micro-batches are in flight: one request keeps one stage of one copy busy at a time;
-    ``act_mem`` moves each token's state once through memory per layer; ``stages`` are handed over to.
+    ``act_mem`` moves each token's state once through memory per layer; ``stages`` are handed over to. ``rounds`` is
+    the steps until all requests are done over those of an ever full batch, ``few_mem`` the weights that one with few
+    sequences (the root of the batch) reads. ``sustained`` is the share of the arithmetic rate that its power allows.
     """
 
     batch: float
@@ -97,6 +119,9 @@ class Terms:
     cache_mem: float
     act_mem: float
     stages: float
+    rounds: float
+    few_mem: float
+    sustained: float
 
 
 @dataclass(frozen=True)
@@ -111,6 +136,7 @@ class Constants:
     reduce_s: float
     link: float
     start_s: float
+    admit_s: float
     queue: float
     traffic: float
     stage_s: float
@@ -137,13 +163,37 @@ def running(q: Question) -> float:
 
     Weights that fill the memory by this count leave the cache unbounded: a measured row ran, so its format was another.
     """
-    room = MEMORY_SHARE * q.tp * q.pp * q.device.memory_bytes - q.model.all_bytes(q.fmt)
+    room = MEMORY_SHARE * q.tp * q.pp * q.device.memory_bytes - q.model.all_bytes(q.fmt, q.attention)
     held = q.answer if q.engine.reserves_answers else q.answer / 2
-    per_sequence = q.model.cache_elements(q.prompt + held) * q.kv_bytes
-    most = float(q.engine.max_sequences(q.device))
+    per_sequence = q.model.cache_elements(q.prompt + held) * q.kv_bytes * q.kv_copies
+    most = float(q.engine.max_sequences(q.device)) * q.attention
     fits = max(1.0, room / per_sequence) if per_sequence > 0 and room > 0 else most
     asked = min(most * q.copies, q.at_most or most * q.copies) if q.concurrency is None else q.concurrency
     return min(max(1.0, asked / q.copies), fits)
+
+
+def rounds(q: Question, batch: float) -> float:
+    """Steps until a stated number of requests is done, over those of a batch that is always full; at least 1.
+
+    Answers of one length end together, so a last batch that is partly filled takes as many steps as a full one; of a
+    trace the longest answers run on in an ever emptier batch.
+    """
+    if q.concurrency is not None or not q.at_most:
+        return 1.0
+    full = max(1.0, q.at_most / q.copies / batch)
+    if q.uniform:
+        return math.ceil(full - 1e-9) / full
+    return max(1.0, (full - 1 + math.log(batch) + EULER) / full)
+
+
+def _sent(q: Question) -> float:
+    """Of each token's state, how much a device sends per collective, as a share of the state.
+
+    An all-reduce passes everything around twice; where sequences have ranks of their own, a token goes to its experts.
+    """
+    if q.attention == 1:
+        return 2 * (q.tp - 1) / q.tp
+    return min(q.model.experts_per_token, q.tp - 1.0) / q.tp
 
 
 def terms(q: Question) -> Terms:
@@ -152,8 +202,8 @@ def terms(q: Question) -> Terms:
     micro = max(1.0, batch / q.pp)
     bandwidth, (peak, _) = q.device.bandwidth * q.tp, q.device.peak(q.fmt)
     flops = peak * q.tp
-    cache = micro * q.model.cache_elements(q.prompt + q.answer / 2) * q.kv_bytes
-    reduced = 2 * q.model.layers * q.model.hidden * 2 * 2 * (q.tp - 1) / q.tp / q.device.link
+    cache = micro * q.model.cache_elements(q.prompt + q.answer / 2) * q.kv_bytes * q.kv_copies
+    reduced = 2 * q.model.layers * q.model.hidden * 2 * _sent(q) / q.device.link
     tokens = max(1.0, q.prompt)
     bulk = min(max(1.0, batch) * tokens, max(CHUNK, tokens))
     body = 2 * (q.model.active - q.model.head)
@@ -163,7 +213,7 @@ def terms(q: Question) -> Terms:
         micro=micro,
         layers=float(q.model.layers),
         reduces=2.0 * q.model.layers if q.tp > 1 else 0.0,
-        step_mem=(q.model.read_bytes(micro, q.fmt) + cache) / bandwidth,
+        step_mem=(q.model.read_bytes(micro, q.fmt, q.attention) + cache) / bandwidth,
         step_flop=(2 * q.model.active + q.model.attend_flops(q.prompt + q.answer / 2)) * micro / flops,
         step_link=micro * reduced,
         lone_mem=q.model.read_bytes(tokens, q.fmt) / bandwidth,
@@ -179,6 +229,9 @@ def terms(q: Question) -> Terms:
         cache_mem=cache / bandwidth,
         act_mem=micro * q.model.layers * q.model.hidden * 2 / bandwidth,
         stages=q.pp - 1.0,
+        rounds=rounds(q, batch),
+        few_mem=q.model.read_bytes(micro**0.5, q.fmt, q.attention) / bandwidth,
+        sustained=q.device.sustained,
     )
 
 
@@ -191,17 +244,20 @@ def smooth_max(a: float, b: float) -> float:
 def times(t: Terms, c: Constants) -> Times:
     """Seconds of a configuration under these constants. Only + − × ÷ and powers: fits arrays as well as numbers."""
     mem = (t.step_mem - t.cache_mem) / c.bandwidth + t.cache_mem / c.cache
-    flop = t.step_flop / c.compute
+    flop = t.step_flop / (c.compute * t.sustained)
     link = t.reduces * c.reduce_s + t.step_link / c.link
     overhead = t.layers * c.layer_s + (t.micro - 1) * c.sequence_s + t.act_mem * c.traffic + t.stages * c.stage_s
     step = smooth_max(mem, flop) + link + overhead
-    fixed = t.layers * c.layer_s + c.start_s + t.reduces * c.reduce_s
-    lone = smooth_max(t.lone_mem / c.bandwidth, t.lone_flop / c.prefill) + t.lone_link / c.link + fixed
-    bulk = smooth_max(t.bulk_mem / c.bandwidth, t.bulk_flop / c.prefill) + t.bulk_link / c.link
+    fixed = t.layers * c.layer_s + t.reduces * c.reduce_s
+    prefill = c.prefill * t.sustained
+    lone = smooth_max(t.lone_mem / c.bandwidth, t.lone_flop / prefill) + t.lone_link / c.link + c.start_s + fixed
+    bulk = smooth_max(t.bulk_mem / c.bandwidth, t.bulk_flop / prefill) + t.bulk_link / c.link
     prompts = t.micro * bulk
-    token = step + prompts / t.output
+    empty = t.few_mem / c.bandwidth + fixed + t.stages * c.stage_s
+    token = step + (t.rounds - 1) * empty + prompts / t.output
     busy = prompts / (prompts + t.output * step)
-    first = lone + (t.batch > 1) * (step + c.queue * busy**BURST * prompts + t.waiting * t.output * token)
+    together = (t.micro - 1) * c.admit_s + c.queue * busy**BURST * prompts
+    first = lone + (t.batch > 1) * (step + together + t.waiting * t.output * token)
     one = lone / t.output + step
     whole = (t.batch > 1) * token + (t.batch <= 1) * one
     return Times(step, mem, flop, link, overhead, whole, lone, first, t.micro * t.parallel / whole)

@@ -16,7 +16,7 @@ from toolkit.types import Gpu
 
 READ = (
     "engine", "version", "model", "params_b", "active_params_b", "quantization", "gpu_canonical", "n_gpus", "tp", "pp",
-    "input_len", "output_len", "concurrency", "regime",
+    "input_len", "output_len", "concurrency", "regime", "attention_dp",
 )  # fmt: skip
 """The only fields that are read."""
 
@@ -33,7 +33,7 @@ def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[
     if not isinstance(name, str):
         raise DeclinedError("the row names no device")
     device = hardware.of_gpu(gpu(name))
-    engine = hardware.of_engine(_text(row, "engine"), _text(row, "version"))
+    engine = hardware.of_engine(_text(row, "engine"), _text(row, "version"), device)
     fmt = formats.parse(_text(row, "quantization"))
     spec = _model(row, model)
     if not row["quantization"] and spec.all_bytes(fmt) > MEMORY_SHARE * _devices(row) * device.memory_bytes:
@@ -41,7 +41,11 @@ def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[
     concurrency = _concurrency(row)
     tp, pp, copies = _layout(row, engine, device, spec.all_bytes(fmt), concurrency)
     lengths = _number(row, "input_len"), _number(row, "output_len")
-    return Question(spec, fmt, device, engine, tp, pp, copies, *lengths, concurrency, _in_all(row["concurrency"]))
+    at_most, uniform = _in_all(row, engine, lengths)
+    attention = _attention(row, engine, spec, tp, pp)
+    return Question(
+        spec, fmt, device, engine, tp, pp, copies, *lengths, concurrency, at_most, uniform=uniform, attention=attention
+    )
 
 
 def _stated(value: object) -> object:
@@ -76,10 +80,41 @@ def _concurrency(row: Mapping[str, Any]) -> int | None:
     return None if number is None else max(1, round(number))
 
 
-def _in_all(concurrency: object) -> int | None:
-    """How many requests a load in words has: `all 1000 at once`, `max throughput (64 parallel)`."""
-    found = re.search(r"(\d{1,7}) (?:at once|parallel)", concurrency) if isinstance(concurrency, str) else None
-    return max(1, int(found[1])) if found else None
+TABLE_REQUESTS: dict[tuple[float | None, float | None], int] = {
+    (128, 128): 30_000, (128, 2048): 3_000, (128, 4096): 1_500, (2048, 128): 3_000, (2048, 2048): 1_500,
+    (1000, 1000): 3_000, (1024, 1024): 3_000, (1024, 8192): 1_500, (8192, 1024): 1_500,
+}  # fmt: skip
+"""Input and output length → requests in all of NVIDIA's `max throughput` tables: TensorRT-LLM's perf-overview pages of
+0.9 to 1.2, "Preparing a Dataset" (1000/1000 as 1024/1024, which took its place)."""
+
+
+def _from_table(row: Mapping[str, Any], engine: EngineFacts) -> bool:
+    """Whether a row is of the tables that NVIDIA makes with its `trtllm-bench`."""
+    return engine.family == "tensorrt-llm" and row["concurrency"] == "max throughput"
+
+
+def _in_all(
+    row: Mapping[str, Any], engine: EngineFacts, lengths: tuple[float | None, float | None]
+) -> tuple[int | None, bool]:
+    """How many requests a load in words has, and whether their answers are of one length.
+
+    `all 1000 at once` and `1000 ShareGPT` are real conversations, `max throughput (64 parallel)` made-up ones.
+    """
+    if _from_table(row, engine):
+        return TABLE_REQUESTS.get(lengths), True
+    text = row["concurrency"] if isinstance(row["concurrency"], str) else ""
+    found = re.search(r"(\d{1,7}) (at once|parallel|ShareGPT)", text)
+    return (max(1, int(found[1])), found[2] == "parallel") if found else (None, True)
+
+
+def _attention(row: Mapping[str, Any], engine: EngineFacts, model: ModelFacts, tp: int, pp: int) -> int:
+    """Ranks with sequences of their own: as stated; in NVIDIA's tables of recent mixtures, all (perf-overview, 1.0)."""
+    if not model.experts:
+        return 1
+    stated = max(1, int(_number(row, "attention_dp") or 1))
+    if stated == 1 and _from_table(row, engine) and engine.era == "new" and pp == 1:
+        return tp
+    return stated if tp % stated == 0 else 1
 
 
 def _devices(row: Mapping[str, Any]) -> int:
