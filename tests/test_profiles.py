@@ -211,6 +211,29 @@ class TestTheUsersFolder:
         monkeypatch.setenv("SELFHOST_PROFILES", str(tmp_path / "empty"))
         assert profiles.gpu("4090").mem_bw_gbs == 1008
 
+    def test_a_device_is_replaced_for_every_name_of_the_shipped_one(self, write: Write) -> None:
+        """Its file does not have that alias in its text."""
+        write("gpus/mine.toml", GPU.format(name="RTX-4090").replace("672", "900"))
+        assert profiles.gpu("RTX 4090 24GB").mem_bw_gbs == 900
+
+    def test_a_shipped_name_may_be_written_with_escapes(
+        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Files are passed over by their text, which then does not have the name."""
+        write("shipped/profiles/gpus/a.toml", GPU.format(name="Mine") + 'aliases = ["\\u004fur card"]\n')
+        monkeypatch.setattr("toolkit.paths.data_root", lambda: tmp_path / "shipped")
+        assert profiles.gpu("our card").name == "Mine"
+
+    def test_a_shipped_file_without_the_name_is_not_parsed(
+        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write("shipped/profiles/gpus/a.toml", GPU.format(name="Mine"))
+        write("shipped/profiles/gpus/b.toml", "[[gpu]\n")
+        monkeypatch.setattr("toolkit.paths.data_root", lambda: tmp_path / "shipped")
+        assert profiles.gpu("mine").name == "Mine"
+        with pytest.raises(ProfileError):
+            profiles.gpus()
+
     def test_a_name_wins_over_anothers_alias(self, write: Write) -> None:
         write("gpus/mine.toml", GPU.format(name="Mine") + 'aliases = ["RTX 4090", "my card"]\n')
         assert profiles.gpu("RTX 4090").name == "RTX-4090"

@@ -97,6 +97,10 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     return [by_key[m] for m in get_close_matches(fold(name), by_key, n=n, cutoff=0.6)]
 
 
+NO_MATTER = str.maketrans("", "", " -_()[]")
+"""Characters that tell no two names apart."""
+
+
 def fold(name: str) -> str:
     """The form in which two spellings of one name are equal: lower case, no spaces, ``-``, ``_`` or brackets."""
-    return "".join(c for c in name.lower() if c not in " -_()[]")
+    return name.lower().translate(NO_MATTER)

@@ -11,8 +11,8 @@ replaces the shipped one of the same name, or adds a new one::
     workloads/NAME.toml      one record a file
 
 A lookup reads no more than it must: a model asked for by its name opens one file, one asked for by an alias also
-reads the heads of the others, and only the record asked for is validated. What was read is kept for the life of
-the process.
+reads the heads of the others; of shipped files that hold many records those are parsed that have the name somewhere in
+their text; and only the record asked for is validated. What was read is kept for the life of the process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -55,6 +55,8 @@ FILE_STEM = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 Record = TypeVar("Record", bound=Sourced)
 Roots = tuple[Path, ...]
+Sources = tuple[tuple[Path, ...], ...]
+"""The files of one kind in each root."""
 
 
 def gpu_key(name: str) -> str:
@@ -221,7 +223,7 @@ def _roots() -> Roots:
 
 
 def _every(kind: _Kind[Record]) -> dict[str, Record]:
-    return {e.name: cast("Record", _validated(kind, e)) for e in _names(kind, _roots()).values()}
+    return {e.name: cast("Record", _validated(kind, e)) for e in _names(kind, _sources(kind, _roots())).values()}
 
 
 def _one(kind: _Kind[Record], name: str) -> Record:
@@ -230,17 +232,18 @@ def _one(kind: _Kind[Record], name: str) -> Record:
 
 def _find(kind: _Kind[Any], name: str, roots: Roots) -> _Entry:
     """By name, then by alias. A remark in brackets is ignored where the whole is not known: `T4 (in log)`."""
-    names = _names(kind, roots)
     for spelling in dict.fromkeys((name, name.partition("(")[0])):
         key = kind.key(spelling)
-        if key in names:
+        sources = _sources(kind, roots, key)
+        if key in (names := _names(kind, sources)):
             return names[key]
-        fits = _aliases(kind, roots).get(key, ())
+        fits = _aliases(kind, sources).get(key, ())
         if len(fits) > 1:
             listed = ", ".join(entry.name for entry in fits)
             raise InputError(f"{name!r} fits several {kind.what}s: {listed}", "name one of them.")
         if fits:
             return fits[0]
+    names = _names(kind, _sources(kind, roots))
     known = [entry.name for entry in names.values()]
     if not nearest(name, known):
         known = [alias for entry in names.values() for alias in _spellings(entry)]
@@ -248,12 +251,33 @@ def _find(kind: _Kind[Any], name: str, roots: Roots) -> _Entry:
 
 
 @cache
-def _names(kind: _Kind[Any], roots: Roots) -> dict[str, _Entry]:
+def _sources(kind: _Kind[Any], roots: Roots, key: str = "") -> Sources:
+    """The files to look into; of shipped ones with many records, those with that key in their text.
+
+    All of the user's are: a record there may stand for a shipped one that goes by that key.
+    """
+    shipped, *own = [tuple(sorted((root / kind.folder).glob("*.toml"))) for root in roots]
+    return (tuple(file for file in shipped if not kind.tables or _may_have(file, key)), *own)
+
+
+def _may_have(file: Path, key: str) -> bool:
+    """Whether a file may have a name or an alias of that key. Where TOML's escapes are used, it may."""
+    text = _folded(file)
+    return "\\" in text or key in text
+
+
+@cache
+def _folded(file: Path) -> str:
+    return fold(_text(file))
+
+
+@cache
+def _names(kind: _Kind[Any], sources: Sources) -> dict[str, _Entry]:
     """Every record by the key of its name. Raises ProfileError for two of one name in one root."""
     result: dict[str, _Entry] = {}
-    for root in roots:
+    for files in sources:
         own: dict[str, _Entry] = {}
-        for entry in _tables(kind, root) if kind.tables else _files(kind, root):
+        for entry in _tables(kind, files) if kind.tables else _files(files):
             twin = own.setdefault(kind.key(entry.name), entry)
             if twin is not entry:
                 raise ProfileError(entry.file, entry.name, f"this name is taken by {twin.name} in {twin.file.name}")
@@ -262,10 +286,10 @@ def _names(kind: _Kind[Any], roots: Roots) -> dict[str, _Entry]:
 
 
 @cache
-def _aliases(kind: _Kind[Any], roots: Roots) -> dict[str, tuple[_Entry, ...]]:
+def _aliases(kind: _Kind[Any], sources: Sources) -> dict[str, tuple[_Entry, ...]]:
     """Every record that goes by the key of an alias, in the order of the records."""
     result: dict[str, tuple[_Entry, ...]] = {}
-    for entry in _names(kind, roots).values():
+    for entry in _names(kind, sources).values():
         for key in {kind.key(alias) for alias in _spellings(entry)}:
             result[key] = (*result.get(key, ()), entry)
     return result
@@ -280,16 +304,16 @@ def _spellings(entry: _Entry) -> list[str]:
     return own + _spellings(entry.replaced) if entry.replaced else own
 
 
-def _files(kind: _Kind[Any], root: Path) -> Iterator[_Entry]:
-    for file in sorted((root / kind.folder).glob("*.toml")):
+def _files(files: Iterable[Path]) -> Iterator[_Entry]:
+    for file in files:
         if not FILE_STEM.fullmatch(file.stem):
             raise ProfileError(file, "", "its name must be lower-case letters, digits, '.', '+' and '-'")
         yield _Entry(file.stem, file)
 
 
-def _tables(kind: _Kind[Any], root: Path) -> Iterator[_Entry]:
+def _tables(kind: _Kind[Any], files: Iterable[Path]) -> Iterator[_Entry]:
     """The records of files that hold an array of tables; prices have no name and get their place as one."""
-    for file in sorted((root / kind.folder).glob("*.toml")):
+    for file in files:
         for place, row in enumerate(_rows(file, str(kind.tables)), 1):
             label = f"{kind.tables}[{place}]"
             name = label if kind is PRICES else row.get("name")
@@ -298,6 +322,7 @@ def _tables(kind: _Kind[Any], root: Path) -> Iterator[_Entry]:
             yield _Entry(name, file, row)
 
 
+@cache
 def _rows(file: Path, tables: str) -> list[dict[str, Any]]:
     content = _parsed(file, _text(file))
     rows = content.get(tables, [])
@@ -334,9 +359,9 @@ def _rank(error: ErrorDetails) -> int:
 @cache
 def _prices(roots: Roots) -> tuple[GpuPrice, ...]:
     offers: dict[tuple[str, ...], tuple[GpuPrice, _Entry]] = {}
-    for root in roots:
+    for files in _sources(PRICES, roots):
         own: dict[tuple[str, ...], tuple[GpuPrice, _Entry]] = {}
-        for entry in _tables(PRICES, root):
+        for entry in _tables(PRICES, files):
             price = cast("GpuPrice", _validated(PRICES, entry))
             _check_device(price, entry, roots)
             twin, _ = own.setdefault(_offer(price), (price, entry))
@@ -354,7 +379,7 @@ def _offer(price: GpuPrice, kind: str | None = None) -> tuple[str, ...]:
 
 
 def _check_device(price: GpuPrice, entry: _Entry, roots: Roots) -> None:
-    devices = _names(GPUS, roots)
+    devices = _names(GPUS, _sources(GPUS, roots))
     if gpu_key(price.gpu) not in devices:
         write = (
             " or ".join(nearest(price.gpu, [known.name for known in devices.values()]))
