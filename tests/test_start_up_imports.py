@@ -47,6 +47,18 @@ def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     assert imported(command, "--help") & HEAVY == set()
 
 
+def test_size_imports_what_it_uses() -> None:
+    """Not the other engine, not formats that are not read, not the documents of later stages."""
+    args = ["selfhost", "size", "llama-3.1-8b", "--gpu", "H100-SXM-80GB", "--engine", "vllm"]
+    code = f"import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); sys.argv = {args}; "
+    code += "from toolkit.cli.main import run; run()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stderr.split())
+    later = {f"toolkit.types.{name}" for name in ("measured", "money", "predicted", "serving")}
+    assert {"toolkit.size.vllm", "toolkit.types.memory"} <= loaded
+    assert loaded & ({"toolkit.size.llamacpp", "toolkit.models.gguf", "psutil"} | later) == set()
+
+
 def test_asking_a_supervisor_needs_no_http() -> None:
     """`status`, `stop` and `serve --detach` speak to it over a socket; only the supervisor itself loads the proxy."""
     done = subprocess.run(

@@ -10,7 +10,7 @@ from toolkit.cost.machine_price import MachinePrice
 from toolkit.errors import InputError
 from toolkit.load.slo import Slo
 from toolkit.models.gguf_mix import MIXES
-from toolkit.size import Ask, Device, answer, llamacpp, vllm
+from toolkit.size import Ask, Device, answer
 from toolkit.size.ask import Estimate
 from toolkit.size.certainty import certainty
 from toolkit.size.usable import fabric, usable_bytes
@@ -111,7 +111,7 @@ def fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice, owned: i
         )
         ask = ask.with_(**load.there.settings) if load.there else ask
         try:
-            estimate = _estimate(ask)
+            estimate = answer.engine(ask).estimate(ask)
         except InputError:
             continue
         if estimate.margin_bytes < 0:
@@ -124,14 +124,10 @@ def fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice, owned: i
     return found
 
 
-def _estimate(ask: Ask) -> Estimate:
-    return vllm.estimate(ask) if ask.engine == "vllm" else llamacpp.estimate(ask)
-
-
 def _cache_share(ask: Ask, estimate: Estimate) -> float:
     if ask.kv_dtype is None:
         return 1.0
-    usual = _estimate(ask.with_(kv_dtype=None)).kv_bytes_per_token
+    usual = answer.engine(ask).estimate(ask.with_(kv_dtype=None)).kv_bytes_per_token
     return estimate.kv_bytes_per_token / usual if usual else 1.0
 
 

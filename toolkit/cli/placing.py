@@ -9,6 +9,7 @@ from toolkit.errors import InputError
 
 if TYPE_CHECKING:
     from toolkit.size.ask import Placing
+    from toolkit.types import Adapter
 
 NAMES = ("n_cpu_moe", "override_tensor", "tensor_split", "split_mode", "main_gpu", "lora")
 
@@ -20,7 +21,6 @@ def placing(given: dict[str, Any]) -> Placing:
         InputError: shares that are no numbers.
         ModelFileError: no readable LoRA adapter.
     """
-    from toolkit.models.gguf_spec import read_adapter
     from toolkit.size.ask import Placing
 
     found = {name: given.pop(name, None) for name in NAMES}
@@ -30,14 +30,16 @@ def placing(given: dict[str, Any]) -> Placing:
         tensor_split=_shares(found["tensor_split"]),
         split_mode=found["split_mode"],
         main_gpu=found["main_gpu"],
-        lora=tuple(read_adapter(_adapter(path)) for path in found["lora"] or ()),
+        lora=tuple(_adapter(path) for path in found["lora"] or ()),
     )
 
 
-def _adapter(path: str) -> Path:
+def _adapter(path: str) -> Adapter:
+    from toolkit.models.gguf_spec import read_adapter
+
     if "," in path:
         raise InputError(f"{path!r} has a comma, at which llama.cpp would part it", "give a file without one.")
-    return Path(path)
+    return read_adapter(Path(path))
 
 
 def in_host(placing: Placing) -> bool:

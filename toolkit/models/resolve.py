@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolkit.errors import InputError, ModelFileError, SourceUnavailableError, UnknownNameError
-from toolkit.models import embedded, gguf_spec
+from toolkit.models import embedded
 from toolkit.models.config_spec import spec_from_config
 from toolkit.types import ModelProfile, ModelSpec
 
@@ -68,6 +68,8 @@ def _profile_of(repo: str, fmt: str | None) -> ModelSpec | None:
 
 
 def _gguf(path: Path, fmt: str | None) -> ModelSpec:
+    from toolkit.models import gguf_spec
+
     if path.suffix == ".part":
         raise ModelFileError(f"{path} is an unfinished download", "wait for it, or resume it.")
     if path.suffix == ".safetensors":

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from toolkit.errors import InputError
-from toolkit.size import llamacpp, vllm, vllm_settings
 from toolkit.size.ask import Ask, Device, Estimate, check, setting
 from toolkit.size.certainty import certainty
 from toolkit.size.search import largest
 from toolkit.types import GIB, Advice, GridRow, MemoryPlan, MinimumGpus, Setting
-
-MAX_CONCURRENCY = 65_536
-"""Where the search for users stops."""
 
 GRID_ROWS = 10
 COUNTS = (1, 2, 4, 8)
@@ -20,6 +18,36 @@ CONTEXT_STEP = 256
 """Contexts are answered in whole steps of this many tokens (llama.cpp pads cells to it; vLLM's blocks divide it)."""
 
 
+class Engine(Protocol):
+    """What an engine's module knows of an ask."""
+
+    def estimate(self, ask: Ask) -> Estimate:
+        """What it takes on every device."""
+
+    def margin(self, ask: Ask) -> int:
+        """Bytes left on the tightest device; negative when it does not fit."""
+
+    def most_sequences(self, ask: Ask) -> int:
+        """How many it holds and runs at once at the asked context, whatever number is asked about; 0 = none."""
+
+    def release(self, ask: Ask) -> str | None:
+        """The release that is sized; None where that is just a current one."""
+
+    def changes(self, ask: Ask) -> list[tuple[str, Ask]]:
+        """Single settings of its own that may save memory and that the user did not fix, gentlest first."""
+
+
+def engine(ask: Ask) -> Engine:
+    """The asked engine. The modules of the other one are not imported: they would lengthen every short command."""
+    if ask.engine == "vllm":
+        from toolkit.size import vllm
+
+        return vllm
+    from toolkit.size import llamacpp
+
+    return llamacpp
+
+
 def plan(ask: Ask) -> MemoryPlan:
     """The memory plan of one model on given devices.
 
@@ -27,12 +55,12 @@ def plan(ask: Ask) -> MemoryPlan:
         InputError: settings that contradict one another or the model.
     """
     check(ask)
-    found = _estimate(ask)
+    found = engine(ask).estimate(ask)
     context = ask.context or ask.model.max_context
     return MemoryPlan(
         model=ask.model.name,
         engine=ask.engine,
-        engine_version=_version(ask),
+        engine_version=engine(ask).release(ask),
         quant=ask.model.quant,
         context=context,
         concurrency=ask.concurrency,
@@ -54,13 +82,9 @@ def plan(ask: Ask) -> MemoryPlan:
     )
 
 
-def _estimate(ask: Ask) -> Estimate:
-    return vllm.estimate(ask) if ask.engine == "vllm" else llamacpp.estimate(ask)
-
-
 def margin(ask: Ask) -> int:
     """Bytes left on the tightest device; negative when it does not fit."""
-    return vllm.margin(ask) if ask.engine == "vllm" else llamacpp.margin(ask)
+    return engine(ask).margin(ask)
 
 
 def max_context(ask: Ask) -> int:
@@ -75,10 +99,7 @@ def max_concurrency(ask: Ask) -> int:
 
     For vLLM also at most ``max_num_seqs``, which is what it runs at once.
     """
-    most = MAX_CONCURRENCY
-    if ask.engine == "vllm":
-        most = min(most, vllm_settings.resolve(ask).max_num_seqs)
-    return largest(lambda n: margin(_with_users(ask, n)) >= 0, most)
+    return engine(ask).most_sequences(ask)
 
 
 GRID_FROM = 2048
@@ -105,7 +126,7 @@ def minimum(ask: Ask, device: Device) -> MinimumGpus:
     for count in COUNTS:
         tried = ask.with_(devices=(device,) * count, tp=count if ask.engine == "vllm" else None, pp=None)
         try:
-            found = _estimate(tried)
+            found = engine(tried).estimate(tried)
         except InputError:
             continue
         if found.margin_bytes >= 0:
@@ -131,24 +152,7 @@ def advice(ask: Ask, found: Estimate) -> list[Advice]:
 
 def _changes(ask: Ask) -> list[tuple[str, Ask]]:
     """Candidates, gentlest first. Only what the user did not fix and the engine has."""
-    changes: list[tuple[str, Ask]] = []
-    if ask.engine == "vllm":
-        r = vllm_settings.resolve(ask)
-        if ask.max_num_seqs is None and r.max_num_seqs > max(ask.concurrency, 64):
-            fewer = max(ask.concurrency, 64)
-            changes.append((f"max_num_seqs {r.max_num_seqs} → {fewer}", ask.with_(max_num_seqs=fewer)))
-        if ask.prefix_caching is None and any(s.kind != "none" for s in ask.model.recurrent):
-            changes.append(("prefix caching off", ask.with_(prefix_caching=False)))
-        if not r.eager:
-            changes.append(("eager, without CUDA graphs (slower)", ask.with_(eager=True)))
-        if ask.gpu_memory_utilization is None and not r.cpu:
-            changes.append(("gpu_memory_utilization → 0.95", ask.with_(gpu_memory_utilization=0.95)))
-        if ask.kv_dtype is None and not r.cpu:
-            changes.append(("KV cache in fp8 (quality to be checked)", ask.with_(kv_dtype="fp8")))
-        if ask.draft is not None:
-            changes.append(("no drafting", ask.with_(draft=None, num_speculative_tokens=None)))
-    elif ask.kv_dtype is None and ask.flash_attn != "off" and all(a.head_dim_k % 32 == 0 for a in ask.model.attention):
-        changes.append(("KV cache in q8_0 (quality to be checked)", ask.with_(kv_dtype="q8_0")))
+    changes = engine(ask).changes(ask)
     if (users := max_concurrency(ask)) and users < ask.concurrency:
         changes.append((f"{users} users instead of {ask.concurrency}", _with_users(ask, users)))
     context = max_context(ask)
@@ -168,12 +172,6 @@ def _inputs(ask: Ask) -> dict[str, Setting]:
         "context": setting(ask.context, ask.model.max_context, "profile"),
         "concurrency": Setting(value=ask.concurrency, origin="user"),
     }
-
-
-def _version(ask: Ask) -> str | None:
-    if ask.engine == "vllm" and ask.engine_version is None:
-        return ".".join(map(str, vllm_settings.CURRENT))
-    return ask.engine_version
 
 
 def _warnings(ask: Ask, context: int) -> list[str]:

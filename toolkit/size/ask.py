@@ -94,6 +94,19 @@ class Ask:
         return replace(self, **changes)
 
 
+class Same:
+    """A model as a key: by identity, since hashing a thousand tensors would cost more than it saves."""
+
+    def __init__(self, model: ModelSpec) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.model is self.model
+
+
 @dataclass(frozen=True)
 class Estimate:
     """An engine's answer before the questions about users and context are asked.

@@ -17,6 +17,7 @@ from toolkit.size.ask import MTP, Ask, Device, Estimate, setting
 from toolkit.size.llamacpp_build import CURRENT, Build, build
 from toolkit.size.llamacpp_compute import Graph
 from toolkit.size.llamacpp_placement import Placement, place, total_layers
+from toolkit.size.search import largest
 from toolkit.types import MIB, DevicePlan, LayerAttention, Line, ModelSpec, Setting
 
 UBATCH = 512
@@ -280,6 +281,28 @@ def estimate(ask: Ask) -> Estimate:
 def margin(ask: Ask) -> int:
     """Free bytes of the tightest device; negative when it does not fit."""
     return min(d.usable_bytes - s.total for d, s in zip(ask.devices, held(ask, resolve(ask)), strict=True))
+
+
+MOST_SLOTS = 65_536
+"""Where the search for users stops."""
+
+
+def most_sequences(ask: Ask) -> int:
+    """As many slots as fit at the asked context; 0 = none."""
+    return largest(lambda slots: margin(ask.with_(parallel=slots)) >= 0, MOST_SLOTS)
+
+
+def release(ask: Ask) -> str | None:
+    """The build that is sized, where one is named."""
+    return ask.engine_version
+
+
+def changes(ask: Ask) -> list[tuple[str, Ask]]:
+    """The one setting that saves memory: a smaller cache type, where it can be had and the user fixed none."""
+    divides = all(a.head_dim_k % ggml.BLOCKS["Q8_0"][0] == 0 for a in ask.model.attention)
+    if ask.kv_dtype is not None or ask.flash_attn == "off" or not divides:
+        return []
+    return [("KV cache in q8_0 (quality to be checked)", ask.with_(kv_dtype="q8_0"))]
 
 
 def _inputs(ask: Ask) -> dict[str, Setting]:

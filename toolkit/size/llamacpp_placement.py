@@ -17,7 +17,7 @@ from itertools import accumulate
 
 from toolkit.errors import InputError
 from toolkit.models.gguf_spec import role_of
-from toolkit.size.ask import Ask, Device, Placing
+from toolkit.size.ask import Ask, Device, Placing, Same
 from toolkit.types import ModelSpec, Role
 
 DEVICE = re.compile(r"^[A-Za-z]+(\d+)$")
@@ -87,19 +87,6 @@ class Placement:
         if layer is not None:
             return self.layers[layer]
         return self.cpu if role == "embedding" else self.output
-
-
-class Same:
-    """A model as a key: by identity, since hashing a thousand tensors would cost more than it saves."""
-
-    def __init__(self, model: ModelSpec) -> None:
-        self.model = model
-
-    def __hash__(self) -> int:
-        return id(self.model)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.model is self.model
 
 
 def place(ask: Ask, gpu_layers: int) -> Placement:

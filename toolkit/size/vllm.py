@@ -10,12 +10,14 @@ The activation peak is mostly the sampler's warm-up over ``max_num_seqs`` full-v
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
 
 from toolkit.size import kv, vllm_kv, vllm_peak, vllm_weights
-from toolkit.size.ask import MTP, Ask, Device, Estimate, setting
-from toolkit.size.vllm_kv import Layout
-from toolkit.size.vllm_settings import Resolved, resolve, rules
+from toolkit.size.ask import MTP, Ask, Device, Estimate, Same, setting
+from toolkit.size.vllm_kv import Cache, Layout
+from toolkit.size.vllm_settings import CURRENT, Resolved, resolve, rules
 from toolkit.types import GIB, Basis, DevicePlan, Line, ModelSpec, Setting
 
 CONCURRENCY_TOKENS_SINCE = (0, 20)
@@ -38,10 +40,17 @@ class Parts:
 
 
 def parts(ask: Ask, usable_bytes: int, r: Resolved) -> Parts:
-    """What one rank holds, and the KV pool that is left of its budget (may be negative)."""
-    rule, model = rules(r.version), ask.model
+    """What one rank holds, and the KV pool that is left of its budget (may be negative). Context changes nothing."""
+    draft = Same(ask.draft) if isinstance(ask.draft, ModelSpec) else ask.draft
+    return _parts(Same(ask.model), draft, usable_bytes, replace(r, context=0))
+
+
+@lru_cache(maxsize=256)
+def _parts(key: Same, drafting: Same | Literal["mtp"] | None, usable_bytes: int, r: Resolved) -> Parts:
+    """Kept, because the searches for users and contexts ask the same again and again."""
+    rule, model = rules(r.version), key.model
     weights = vllm_weights.per_rank(model, r)
-    draft = vllm_weights.draft_per_rank(model, ask.draft, r)
+    draft = vllm_weights.draft_per_rank(model, drafting.model if isinstance(drafting, Same) else drafting, r)
     lora = vllm_weights.adapters_per_rank(model, r)
     act, how = vllm_peak.activations(model, r)
     non_torch, graph = vllm_peak.non_torch(r), vllm_peak.graphs(model, r)
@@ -52,16 +61,23 @@ def parts(ask: Ask, usable_bytes: int, r: Resolved) -> Parts:
 
 def kv_layout(ask: Ask, r: Resolved) -> Layout:
     """The block pool on the fullest rank."""
-    return vllm_kv.layout(ask.model, r.cache(ask.model), drafting(ask))
+    draft = Same(ask.draft) if isinstance(ask.draft, ModelSpec) else None
+    return _layout(Same(ask.model), r.cache(ask.model), draft, predicts=ask.draft == MTP)
 
 
-def drafting(ask: Ask) -> ModelSpec | None:
-    """The model whose layers keep a cache beside the model's own: the draft, or its prediction layers as one."""
-    if ask.draft != MTP:
-        return ask.draft if isinstance(ask.draft, ModelSpec) else None
-    return ask.model.model_copy(
-        update={"attention": ask.model.mtp_attention, "recurrent": (), "layers": len(ask.model.mtp_attention)}
-    )
+@lru_cache(maxsize=256)
+def _layout(key: Same, cache: Cache, draft: Same | None, *, predicts: bool) -> Layout:
+    """Kept, as the parts are."""
+    beside = draft.model if draft else None
+    if predicts:
+        beside = _predicting(key.model)
+    return vllm_kv.layout(key.model, cache, beside)
+
+
+def _predicting(model: ModelSpec) -> ModelSpec:
+    """A model's prediction layers as a model of their own, whose cache stands beside the model's."""
+    layers = model.mtp_attention
+    return model.model_copy(update={"attention": layers, "recurrent": (), "layers": len(layers)})
 
 
 def sequence_bytes(ask: Ask, r: Resolved) -> int:
@@ -116,8 +132,8 @@ def estimate(ask: Ask) -> Estimate:
     used = ask.devices[: r.tp * r.pp]
     need = needed_bytes(ask, r)
     plans = tuple(_device_plan(ask, d, r, need) for d in used)
-    smallest = min(used, key=lambda d: d.usable_bytes)
-    p = parts(ask, smallest.usable_bytes, r)
+    smallest = _smallest(ask, r)
+    p = parts(ask, smallest, r)
     wanted = _wanted(need, r)
     pool = min(p.pool, wanted) if r.cpu else p.pool
     return Estimate(
@@ -127,7 +143,7 @@ def estimate(ask: Ask) -> Estimate:
         reserved_bytes=p.budget - (p.pool - pool),
         kv_pool_tokens=pool_tokens(ask, r, pool),
         margin_bytes=p.pool - wanted,
-        error_bytes=error_bytes(ask.model, r, smallest.usable_bytes),
+        error_bytes=error_bytes(ask.model, r, smallest),
         inputs=_inputs(ask, r),
     )
 
@@ -165,8 +181,47 @@ def drafted_path(ask: Ask) -> str | None:
 def margin(ask: Ask) -> int:
     """Bytes of the KV pool left beyond what the sequences need; negative when they do not fit."""
     r = resolve(ask)
-    smallest = min(d.usable_bytes for d in ask.devices[: r.tp * r.pp])
-    return parts(ask, smallest, r).pool - _wanted(needed_bytes(ask, r), r)
+    return parts(ask, _smallest(ask, r), r).pool - _wanted(needed_bytes(ask, r), r)
+
+
+def _smallest(ask: Ask, r: Resolved) -> int:
+    """Memory of the device that decides, bytes."""
+    return min(d.usable_bytes for d in ask.devices[: r.tp * r.pp])
+
+
+def most_sequences(ask: Ask) -> int:
+    """As many as the pool holds at the asked context, and one step takes; 0 = none."""
+    r = resolve(ask)
+    pool, each = parts(ask, _smallest(ask, r), r).pool, sequence_bytes(ask, r)
+    pool = pool // GIB * GIB if r.cpu else pool
+    return max(0, min(r.max_num_seqs, pool // max(1, each)))
+
+
+def release(ask: Ask) -> str:
+    """The release that is sized: the named one, else the current one."""
+    return ask.engine_version or ".".join(map(str, CURRENT))
+
+
+FEW_SEQS = 64
+"""As far down as ``max_num_seqs`` is advised, unless more users are asked about."""
+
+
+def changes(ask: Ask) -> list[tuple[str, Ask]]:
+    """Single settings that may save memory and that the user did not fix, gentlest first."""
+    r, found = resolve(ask), []
+    if ask.max_num_seqs is None and r.max_num_seqs > (fewer := max(ask.concurrency, FEW_SEQS)):
+        found.append((f"max_num_seqs {r.max_num_seqs} → {fewer}", ask.with_(max_num_seqs=fewer)))
+    if ask.prefix_caching is None and any(s.kind != "none" for s in ask.model.recurrent):
+        found.append(("prefix caching off", ask.with_(prefix_caching=False)))
+    if not r.eager:
+        found.append(("eager, without CUDA graphs (slower)", ask.with_(eager=True)))
+    if ask.gpu_memory_utilization is None and not r.cpu:
+        found.append(("gpu_memory_utilization → 0.95", ask.with_(gpu_memory_utilization=0.95)))
+    if ask.kv_dtype is None and not r.cpu:
+        found.append(("KV cache in fp8 (quality to be checked)", ask.with_(kv_dtype="fp8")))
+    if ask.draft is not None:
+        found.append(("no drafting", ask.with_(draft=None, num_speculative_tokens=None)))
+    return found
 
 
 def _device_plan(ask: Ask, device: Device, r: Resolved, need: int) -> DevicePlan:
