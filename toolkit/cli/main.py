@@ -5,6 +5,7 @@ Nothing heavy is imported here; `selfhost --help` reads the table below and no c
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import os
@@ -14,9 +15,9 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-GARBAGE_AFTER = 20_000
-"""New objects until the collector looks for cycles. Imports make many that stay; Python's own 700 walks them again and
-again, a twentieth of the time of a short command."""
+GARBAGE_AFTER = 100_000
+"""New objects until the collector looks for cycles: more than a short command makes (`size` 50,000). Nearly all of them
+stay, and Python's own 700 walks them again and again, a twentieth of such a command's time."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("quickstart", "The whole pipeline on the embedded model, in about two minutes."),
@@ -115,7 +116,8 @@ def root(
 
 def run() -> NoReturn:
     """Entry point of the console script: run, and turn every error into one line and an exit status."""
-    gc.set_threshold(GARBAGE_AFTER, 20, 20)
+    gc.set_threshold(GARBAGE_AFTER, 4, 20)
+    atexit.register(gc.freeze)  # else Python looks for cycles in all of it as it exits: a tenth of a short command
     try:
         app()
     except KeyboardInterrupt:

@@ -23,10 +23,15 @@ def _no_float(value: object) -> object:
     return Decimal(str(value)) if number else value
 
 
+def _as_float(value: Decimal) -> float:
+    """Like `float`, whose signature is text that pydantic would have to parse."""
+    return float(value)
+
+
 Money = Annotated[
     Decimal,
     BeforeValidator(_no_float),
-    PlainSerializer(float, return_type=float, when_used="json"),
+    PlainSerializer(_as_float, return_type=float, when_used="json"),
 ]
 """Dollars as Decimal; a JSON number when printed. A float is read through its shortest decimal text."""
 
