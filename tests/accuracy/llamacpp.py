@@ -2,7 +2,8 @@
 
 ``llamacpp_logs.jsonl``: starts whose model is one of the profiles, MiB per kind on the GPUs and in host memory. Of
 ik_llama.cpp, a fork, only weights and cache are compared: its compute buffers are its own. ``llamacpp_planned.jsonl``:
-246 placements asked of the planner (tests/size/test_llamacpp_placement.py says how).
+246 placements asked of the planner (tests/size/test_llamacpp_placement.py says how). ``llamacpp_planned_2025.jsonl``:
+what four older commits reserve (tests/size/test_llamacpp_old_builds.py says how).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.size.synth import Shape, write
 from toolkit import profiles
 from toolkit.models import ggml, gguf_spec
 from toolkit.models.config_spec import spec_from_config
 from toolkit.size import Ask, Device
 from toolkit.size import llamacpp as lc
 from toolkit.size.ask import Placing
-from toolkit.types import MIB
+from toolkit.types import MIB, ModelSpec
 
 HERE = Path(__file__).parent
 NO_CACHE = {
@@ -27,6 +29,18 @@ NO_CACHE = {
     51: "that fork keeps every token of sliding layers",
 }
 """Logs whose cache is not what the engine's current rules give, and why."""
+
+OLD_SHAPES = {
+    "llama-8b": Shape("llama", 4, 4096, 32, 8, 128, 14336, 128256, 131072),
+    "llama-70b": Shape("llama", 4, 8192, 64, 8, 128, 28672, 128256, 131072),
+    "mistral-7b": Shape("llama", 4, 4096, 32, 8, 128, 14336, 32768, 131072),
+    "qwen2-7b": Shape("qwen2", 4, 3584, 28, 4, 128, 18944, 152064, 131072),
+    "qwen3-4b": Shape("qwen3", 4, 2560, 32, 8, 128, 9728, 151936, 131072, tied=True),
+    "qwen3-30b-a3b": Shape("qwen3moe", 4, 2048, 32, 4, 128, 6144, 151936, 131072, 128, 8, 768),
+    "gemma3-27b": Shape("gemma3", 6, 5376, 32, 16, 128, 21504, 262208, 131072, window=1024, tied=True),
+    "glm4-32b": Shape("glm4", 4, 6144, 48, 2, 128, 23040, 151552, 131072),
+}
+"""The models that older commits were asked about."""
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -83,7 +97,6 @@ def cache_errors() -> list[float]:
 def planned_errors() -> dict[str, list[float]]:
     """kind → relative error of each of the planner's 654 buffers."""
     from tests.size import test_llamacpp_placement as placements
-    from tests.size.synth import write
 
     errors: dict[str, list[float]] = {"compute, all layers on GPUs": [], "compute, some in host memory": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -95,3 +108,20 @@ def planned_errors() -> dict[str, list[float]]:
             if name in row["buffers"]:
                 errors[f"compute, {kind}"].append(abs(share.compute / row["buffers"][name][2] - 1))
     return errors
+
+
+def old_buffers(model: ModelSpec, row: dict[str, Any]) -> list[tuple[float, float]]:
+    """(ours, reserved) in MiB of each device of a row of ``llamacpp_planned_2025.jsonl``: the GPU's first."""
+    devices = (*(Device("GPU", 2**40, "gpu", "given"),) * row["gpus"], Device("CPU", 2**42, "cpu", "given"))
+    ask = Ask(model, devices, "llama.cpp", row["build"], row["context"], parallel=1, swa_full=True)
+    ask = ask.with_(ubatch=row["ubatch"], flash_attn="on" if row["flash_attn"] else "off")
+    reserved = (row["gpu_mib"], row["host_mib"]) if row["gpus"] else (row["host_mib"],)
+    return [(s.compute / MIB, mib) for s, mib in zip(lc.held(ask, lc.resolve(ask)), reserved, strict=True)]
+
+
+def old_errors() -> list[float]:
+    """Relative error of each buffer that older commits reserve."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = {n: gguf_spec.read(write(Path(folder) / f"{n}.gguf", shape)) for n, shape in OLD_SHAPES.items()}
+    planned = rows("llamacpp_planned_2025.jsonl")
+    return [abs(ours / mib - 1) for row in planned for ours, mib in old_buffers(models[row["model"]], row)]

@@ -126,6 +126,7 @@ def llamacpp_report() -> None:
     found = {"KV cache, by layers and heads": llamacpp.cache_errors()}
     found |= {f"{kind}, whole logs": errors for kind, errors in llamacpp.log_errors().items()}
     found |= {f"{kind}, its planner": errors for kind, errors in llamacpp.planned_errors().items()}
+    found["compute, builds of May 2025 to March 2026"] = llamacpp.old_errors()
     for kind, errors in found.items():
         print(f"| **llama.cpp** | {kind} | {len(errors)} | **{mean(errors):.2%}, worst {max(errors):.2%}** | |")
 

@@ -21,10 +21,10 @@ def test_llamacpp_kv_is_within_half_a_per_cent() -> None:
 
 
 def test_whole_logs_of_llamacpp_come_out() -> None:
-    """Weights, cache and state of every log within 0.5 %; compute buffers within 10 % but for two of 2025's builds.
+    """Weights, cache and state of every log within 0.5 %; compute buffers within 2 % but for one.
 
-    Those are a Vulkan buffer that holds the masks beside the logits (-14 %), and logits that a build with nothing on
-    the GPU left to the processor (-23 %).
+    That one, by its log of a build with BLAS, has a buffer beside the pinned one, as large as the logits of a batch to
+    the hundredth of a MiB: BLAS multiplies matrices in host memory itself, where others leave a large batch to the GPU.
     """
     errors = llamacpp.log_errors()
     assert {kind: len(found) for kind, found in errors.items()} == {
@@ -34,7 +34,7 @@ def test_whole_logs_of_llamacpp_come_out() -> None:
         "compute": 6,
     }
     assert all(e < 0.005 for kind, found in errors.items() if kind != "compute" for e in found)
-    assert sorted(errors["compute"])[3] < 0.1
+    assert sorted(errors["compute"])[4] < 0.02
 
 
 def test_served_models_are_never_called_no() -> None:

@@ -151,6 +151,15 @@ def _gated(s: Shape) -> list[Part]:
     ]
 
 
+def _one_matrix(s: Shape) -> list[Part]:
+    """An MLP whose gate and up are one."""
+    return [
+        ("ffn_norm.weight", (s.hidden,), F32),
+        ("ffn_up.weight", (s.hidden, 2 * s.inner), Q8_0),
+        ("ffn_down.weight", (s.inner, s.hidden), Q8_0),
+    ]
+
+
 def _experts(s: Shape) -> list[Part]:
     inner = s.expert_inner or s.inner
     return [
@@ -264,6 +273,7 @@ LAYERS = {
     "qwen3": lambda s: [*_qkv(s), *_head_norms(s), *_gated(s)],
     "qwen3moe": lambda s: [*_qkv(s), *_head_norms(s), *_experts(s)],
     "gemma2": lambda s: [*_qkv(s), *_post_norms(s), *_gated(s)],
+    "glm4": lambda s: [*_qkv(s), *_post_norms(s), *_one_matrix(s)],
     "gemma3": lambda s: [*_qkv(s), *_head_norms(s), *_post_norms(s), *_gated(s)],
     "gpt-oss": _gpt_oss,
 }

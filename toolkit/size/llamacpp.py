@@ -215,7 +215,7 @@ def state_bytes(model: ModelSpec, layer: int) -> int:
 
 def _cells_of(layer: LayerAttention, r: Resolved, cells: int) -> int:
     """Cells of one stream in one layer. A sliding layer keeps the window of every slot in it, and one ubatch."""
-    if layer.window is None or r.swa_full:
+    if layer.window is None or r.swa_full or not r.build.windows:
         return cells
     windows = layer.window * (r.parallel if r.unified else 1)
     return min(cells, -(-(windows + r.ubatch) // PAD) * PAD)

@@ -7,6 +7,22 @@ from dataclasses import dataclass
 
 from toolkit.errors import InputError
 
+WINDOWS_SINCE = 5430
+"""Sliding layers have cells for their window: pull request 13194, 20 May 2025, between b5331 and b5466. Before, they
+kept every token."""
+
+FUSED_GATE_SINCE = 5781
+"""The gate of an MLP is one operation, which cannot write over what it reads: pull request 14158, end of June 2025;
+commit 8846aac of that week does without, b5781 is the first known to have it."""
+
+ROW_NUMBERS_SINCE = 6000
+"""Keys and values are written to the rows that an input names: between commits a0374a6 (July 2025) and 4227c9b (August
+2025)."""
+
+TWO_INPUTS_SINCE = 7000
+"""A graph has a place for tokens and one for rows given instead of them: between commit 4227c9b (August 2025) and b7445
+(December 2025)."""
+
 LATENT_ONLY_SINCE = 7840
 """MLA caches keep no values of their own: ggml-org/llama.cpp pull request 19067, January 2026."""
 
@@ -24,6 +40,26 @@ class Build:
     """What one build reserves."""
 
     number: int
+
+    @property
+    def windows(self) -> bool:
+        """A sliding layer's cache is as long as its window."""
+        return self.number >= WINDOWS_SINCE
+
+    @property
+    def two_inputs(self) -> bool:
+        """The processor holds one more hidden row for every token."""
+        return self.number >= TWO_INPUTS_SINCE
+
+    @property
+    def fused_gate(self) -> bool:
+        """Three inner rows of an MLP live at once, not two."""
+        return self.number >= FUSED_GATE_SINCE
+
+    @property
+    def row_numbers(self) -> bool:
+        """Row numbers of transposed values are an input."""
+        return self.number >= ROW_NUMBERS_SINCE
 
     @property
     def latent_only(self) -> bool:

@@ -5,7 +5,8 @@ The graph allocator's peak is the MLP (three inner rows live at once, beside the
 coefficients are those of the allocator's own answers: the engine's planner over 216 synthetic models on a CPU, and over
 246 placements on one to three GPUs (`tests/accuracy/llamacpp_planned.jsonl`).
 
-Builds before June 2026 reserve logits for every token of a batch. Where matrices lie in host memory, the first GPU
+Builds before June 2026 reserve logits for every token of a batch; where their masks leave holes and the graph is known,
+`llamacpp_allocator` answers. Where matrices lie in host memory, the first GPU
 still multiplies large batches with them and needs room for a copy of the largest (``op_offload``); it attends for those
 layers too, with a copy of the layer's cache.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.size import llamacpp_allocator
 from toolkit.size.llamacpp_build import Build
 from toolkit.size.llamacpp_placement import Placement
 from toolkit.types import LayerAttention, ModelSpec, RecurrentState
@@ -46,6 +48,15 @@ class Graph:
     """Caches side by side: one for each slot, or one for all."""
 
     @property
+    def played(self) -> bool:
+        """Whether the allocator's own answer is had: builds that keep the mask twice, and a graph that is known."""
+        return self.flash_attn and not self.build.half_masks and llamacpp_allocator.plays(self.model)
+
+    def shape(self, *, host: bool) -> llamacpp_allocator.Shape:
+        """What the allocator is played over, on a machine without GPU (``host``) or on the GPU."""
+        return llamacpp_allocator.shape(self.model, self.tokens, self.cells[0], self.build, host=host)
+
+    @property
     def row(self) -> int:
         """Bytes of one hidden row for every token."""
         return self.model.hidden * self.tokens * 4
@@ -65,14 +76,14 @@ class Graph:
     @property
     def _places(self) -> int:
         """Row numbers of transposed values, 8 bytes each (``v_idxs``); of full and of sliding layers."""
-        if self.flash_attn:
+        if self.flash_attn or not self.build.row_numbers:
             return 0
         return len(self.cells) * max(a.kv_heads * a.head_dim_v for a in self.model.attention) * self.tokens * 8
 
     @property
     def layer(self) -> int:
         """The widest moment of a layer, bytes, without masks."""
-        return max(_mlp_row(self.model) * self.tokens * 4, self.attention, self.recurrent)
+        return max(_mlp_row(self.model, self.build) * self.tokens * 4, self.attention, self.recurrent)
 
     @property
     def recurrent(self) -> int:
@@ -122,9 +133,17 @@ class Graph:
         return 0 if self.build.few_outputs else (self.model.vocab + self.model.hidden) * self.tokens * 4
 
 
+def _whole(where: Placement, gpu: int) -> bool:
+    """Whether one GPU holds all layers and every tensor of them."""
+    return set(where.layers) == {gpu} and not (where.pipelined or where.rules or where.cpu_experts)
+
+
 def alone(graph: Graph) -> int:
     """The one buffer of a machine without GPU."""
-    return max(graph.layer + graph.masks, graph.logits + graph.row)
+    spare = graph.row if graph.build.two_inputs else 0
+    if graph.played:
+        return llamacpp_allocator.buffer(graph.shape(host=True)) + spare
+    return max(graph.layer - graph.row + graph.masks, graph.logits) + spare
 
 
 def buffers(graph: Graph, where: Placement, host_cache: int = 0) -> list[int]:
@@ -138,6 +157,8 @@ def buffers(graph: Graph, where: Placement, host_cache: int = 0) -> list[int]:
     for n, i in enumerate(gpus):
         first = n == 0
         result[i] = _on_gpu(graph, first=first, pipelined=where.pipelined, output=i == where.output) if i in used else 0
+        if graph.played and _whole(where, i):
+            result[i] = llamacpp_allocator.buffer(graph.shape(host=False))
         if first and copied:
             result[i] = max(result[i], _with_copy(graph, copied, expert, host_cache))
         if first and host_cache:
@@ -146,7 +167,7 @@ def buffers(graph: Graph, where: Placement, host_cache: int = 0) -> list[int]:
             result[i] = max(result[i], _head(graph.model) + graph.logits)
     if where.cpu is not None:
         times = COPIES if where.pipelined else 1
-        result[where.cpu] = times * (graph.host_masks + graph.row) + (graph.row if graph.build.half_masks else 0)
+        result[where.cpu] = times * (graph.host_masks + graph.row) + (graph.row if graph.build.two_inputs else 0)
     return result
 
 
@@ -208,7 +229,7 @@ def _latent_heads(model: ModelSpec, layer: LayerAttention) -> tuple[int, int]:
     return each, each
 
 
-def _mlp_row(model: ModelSpec) -> int:
+def _mlp_row(model: ModelSpec, build: Build) -> int:
     """Elements a token holds inside the widest MLP; of experts, every active one counts."""
     layer = model.attention[0]
     head = layer.head_dim_k
@@ -217,4 +238,4 @@ def _mlp_row(model: ModelSpec) -> int:
     beside = 3 * model.hidden + model.heads * head
     inner, outer = model.experts_per_token * model.moe_intermediate, model.experts_per_token * model.hidden
     routed = max(3 * inner, 2 * inner + outer, 2 * outer + model.hidden)
-    return beside + (routed if inner else 3 * model.intermediate)
+    return beside + (routed if inner else (3 if build.fused_gate else 2) * model.intermediate)
