@@ -91,3 +91,27 @@ def test_sliding_layers_kept_every_token_before_they_had_windows(models: dict[st
     token = 2 * 16 * 128 * 2
     assert old == 6 * 16384 * token
     assert new == (16384 + 5 * 1536) * token
+
+
+@pytest.mark.parametrize(
+    ("release", "gpu_layers", "gpu_mib", "host_mib"),
+    [  # "model buffer size" in the logs of commits 8733e0c and 4227c9b (alike), and of 49bfdde
+        ("b5320", 2, 442.06, 1506.70),
+        ("b5320", 4, 884.12, 1064.64),
+        ("b5320", 5, 1416.45, 532.31),
+        ("b6190", 4, 884.12, 1064.64),
+        ("b8300", 2, 753.36, None),
+        ("b8300", 4, 1195.42, None),
+        ("b8300", 5, 1416.45, 532.31),
+    ],
+)
+def test_the_output_went_to_the_gpu_last_until_the_end_of_2025(
+    models: dict[str, ModelSpec], release: str, gpu_layers: int, gpu_mib: float, host_mib: float | None
+) -> None:
+    """Host memory of b8300's log is the mapped range of the file, which reaches over the layers on the GPU."""
+    devices = (Device("GPU", 2**40, "gpu", "given"), Device("CPU", 2**42, "cpu", "given"))
+    ask = Ask(models["llama-8b"], devices, "llama.cpp", release, 4096, parallel=1, gpu_layers=gpu_layers)
+    gpu, host = lc.held(ask, lc.resolve(ask))
+    assert gpu.weights / MIB == pytest.approx(gpu_mib, abs=0.01)
+    if host_mib is not None:
+        assert host.weights / MIB == pytest.approx(host_mib, abs=0.01)

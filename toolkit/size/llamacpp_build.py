@@ -23,6 +23,10 @@ TWO_INPUTS_SINCE = 7000
 """A graph has a place for tokens and one for rows given instead of them: between commit 4227c9b (August 2025) and b7445
 (December 2025)."""
 
+OUTPUT_FIRST_SINCE = 7450
+"""The output layer is the first to go to a GPU, not the last: pull request 18148, opened on 17 December 2025, when
+b7445 was new."""
+
 LATENT_ONLY_SINCE = 7840
 """MLA caches keep no values of their own: ggml-org/llama.cpp pull request 19067, January 2026."""
 
@@ -60,6 +64,11 @@ class Build:
     def row_numbers(self) -> bool:
         """Row numbers of transposed values are an input."""
         return self.number >= ROW_NUMBERS_SINCE
+
+    @property
+    def output_first(self) -> bool:
+        """The output layer counts as the last of the layers on GPUs; before, it went there with all layers only."""
+        return self.number >= OUTPUT_FIRST_SINCE
 
     @property
     def latent_only(self) -> bool:

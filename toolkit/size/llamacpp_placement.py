@@ -2,8 +2,9 @@
 
 Layers are dealt as `llama_model::load_tensors` does it: the last ``gpu_layers`` go to the GPUs, layer *n* of them to
 the first device whose cumulated share exceeds *n* / ``gpu_layers``; the rest, and the input embedding, stay in host
-memory. Rules move single tensors and nothing else: a layer's cache stays on its device. The first rule that matches a
-tensor's name decides.
+memory. The output counts as the last layer; up to the end of 2025 it went to a GPU only after all of them. Rules move
+single tensors and nothing else: a layer's cache stays on its device. The first rule that matches a tensor's name
+decides.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from itertools import accumulate
 from toolkit.errors import InputError
 from toolkit.models.gguf_spec import role_of
 from toolkit.size.ask import Ask, Device, Placing, Same
+from toolkit.size.llamacpp_build import build
 from toolkit.types import ModelSpec, Role
 
 DEVICE = re.compile(r"^[A-Za-z]+(\d+)$")
@@ -95,11 +97,14 @@ def place(ask: Ask, gpu_layers: int) -> Placement:
     Raises:
         InputError: a split, a rule or a main device that does not fit the devices.
     """
-    return _place(Same(ask.model), ask.devices, replace(ask.placing, lora=()), gpu_layers)
+    first = build(ask.engine_version).output_first
+    return _place(Same(ask.model), ask.devices, replace(ask.placing, lora=()), gpu_layers, output_first=first)
 
 
 @lru_cache(maxsize=256)
-def _place(key: Same, devices: tuple[Device, ...], placing: Placing, gpu_layers: int) -> Placement:
+def _place(
+    key: Same, devices: tuple[Device, ...], placing: Placing, gpu_layers: int, *, output_first: bool
+) -> Placement:
     """Kept, because the searches for users and contexts ask the same hundreds of times."""
     model = key.model
     gpus = [i for i, d in enumerate(devices) if d.kind == "gpu"]
@@ -107,12 +112,14 @@ def _place(key: Same, devices: tuple[Device, ...], placing: Placing, gpu_layers:
     if not gpus and (placing.tensor_split or placing.split_mode or placing.main_gpu is not None):
         raise InputError("there is no GPU to split the model over", "name GPUs, or leave the split out.")
     count = total_layers(model) + 1
-    start = count - gpu_layers if gpus else count
-    layers = [cpu if cpu is not None else 0] * start
+    start = max(0, count - gpu_layers - (not output_first)) if gpus else count
+    host = cpu if cpu is not None else 0
+    layers = [host] * count
     if gpus:
         parts = _parts(placing, [devices[i].usable_bytes for i in gpus])
         ends = [end / sum(parts) for end in accumulate(parts)]
-        layers += [gpus[bisect_right(ends, i / gpu_layers)] for i in range(gpu_layers)]
+        for n in range(min(gpu_layers, count - start)):
+            layers[start + n] = gpus[bisect_right(ends, n / gpu_layers)]
     where = Placement(
         devices=devices,
         layers=(*layers[: model.layers], layers[-1]),
