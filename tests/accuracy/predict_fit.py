@@ -26,7 +26,7 @@ START = {
 """Where the fit starts and what its priors pull to, loosely: a usual server on a usual device."""
 PRIOR_BASE, PRIOR_EFFECT = 0.6, 0.2
 """Standard deviations, in logarithms, of a base and of an effect."""
-NOISE = 0.12
+NOISE = 0.1
 """Spread of one configuration measured twice with other builds (6–16 %): residuals below it are not chased, those
 beyond count by their size, not its square."""
 CROWD = -0.25

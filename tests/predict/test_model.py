@@ -384,3 +384,66 @@ def test_bytes_of_a_cached_element(engine, version, quant, size):
     row = {"engine": engine, "version": version, "model": "x", "quantization": quant, "concurrency": 8,
            "gpu_canonical": "B200 SXM", "regime": "batched"}  # fmt: skip
     assert question_of_row(row, profiles.gpu, lambda _: LLAMA_8B).kv_bytes == size
+
+
+def test_weights_that_leave_no_room_run_one_request():
+    # Llama 3.3 70B in bf16: 141.1 GB less the input embedding are 139 GB; an H200 of 141 GB gives engines 0.9 of it.
+    # What ran and says so must have been another format; what is asked about cannot run more than one
+    llama = facts.of_spec(resolve("llama-3.3-70b"))
+    asked = ask(llama, gpu="H200-SXM", users=None)
+    assert physics.room(asked) < 0
+    assert physics.running(asked) == 1
+    ran = of_row(llama, engine="vLLM", version="0.11", tp=1, n_gpus=1, quantization="BF16")
+    assert physics.running(ran) == 1024
+
+
+def test_a_request_that_the_cache_cannot_hold_is_declined():
+    # 200,256 tokens × 131,072 bytes = 24.4 GiB beside 14 GiB of weights, on a card that shows 22 GiB
+    with pytest.raises(DeclinedError, match=r"one request of 200,256 tokens needs 24\.4 GiB"):
+        ask(gpu="L4", prompt=200_000)
+
+
+def test_those_who_wait_wait_for_whole_answers():
+    # 60,000 tokens of context take 7.3 GiB: beside 14 GiB of weights one request fits a card of 24 GiB
+    one, many = (predict(ask(gpu="RTX-4090", users=n, prompt=60_000)) for n in (1, 64))
+    assert many.running == 1
+    assert many.ttft_s.p50 > 63 * 256 * one.tpot_s.p50
+
+
+@pytest.mark.parametrize(("engine", "limit"), [("llama.cpp", 64), ("vllm", 256), ("sglang", 1024)])
+def test_an_engine_runs_no_more_for_users_that_are_counted(engine, limit):
+    tiny = facts.of_params("tiny", 0.5)
+    stated, most = (predict(ask(tiny, gpu="RTX-4090", engine=engine, users=n, prompt=32, answer=32))
+                    for n in (5_000, None))  # fmt: skip
+    assert stated.running == most.running == limit
+    assert stated.ttft_s.p50 > 5_000 / limit * 32 * stated.tpot_s.p10  # the others wait
+
+
+def test_eight_cards_on_pcie_are_bound_by_it():
+    # prompts of 1,024 tokens: 2 × 80 layers × 8,192 × 2 bytes × 2 × 7/8 of each token pass 32 GB/s, 147 ms; arithmetic
+    # takes 24 ms of 8 × 733 TFLOPS of FP8
+    llama = facts.of_spec(resolve("llama-3.3-70b"))
+    asked = ask(llama, "fp8", "L40S", count=8, users=None, prompt=1_024)
+    t = physics.terms(asked)
+    assert t.bulk_link == pytest.approx(1_024 * 2 * 80 * 8_192 * 2 * 2 * 7 / 8 / asked.device.link)
+    assert t.bulk_link > 5 * t.bulk_flop
+    assert predict(asked).bound_by == "interconnect"
+
+
+@pytest.mark.parametrize("gpu", ["RTX-4060-Ti-16GB", "RTX-4090", "L4", "H100-SXM-80GB", "Apple-M3-Ultra"])
+@pytest.mark.parametrize("quant", ["bf16", "q4_k_m"])
+def test_no_interval_reaches_above_the_ceiling(gpu, quant):
+    for users in (1, 8):
+        found = predict(ask(quant=quant, gpu=gpu, users=users, prompt=16, answer=64))
+        assert found.output_tok_s.p90 <= found.ceiling_output_tok_s
+        assert found.decode_tok_s_per_user.p90 * users <= found.ceiling_output_tok_s * 1.000001
+        assert found.tpot_s.p10 == pytest.approx(1 / found.decode_tok_s_per_user.p90)
+
+
+@pytest.mark.parametrize("gpu", ["RTX-5090", "RTX-PRO-6000-Blackwell-WS", "RTX-4090", "H100-SXM-80GB", "L40S"])
+def test_eight_bits_are_not_slower_where_the_card_multiplies_them(gpu):
+    # NVIDIA's Ada, Hopper and Blackwell whitepapers: FP8 at twice the rate of FP16
+    card = hardware.of_gpu(profiles.gpu(gpu))
+    assert card.fp8 == pytest.approx(2 * card.fp16, rel=0.03)
+    wide, narrow = (predict(ask(quant=quant, gpu=gpu, users=None)).output_tok_s.p50 for quant in ("bf16", "fp8"))
+    assert narrow > wide

@@ -25,6 +25,7 @@ def predict(q: Question) -> Prediction:
     regime: Regime = "saturated" if q.concurrency is None else "single" if q.concurrency == 1 else "batched"
     speed = constants.BANDS[regime]
     token_s = found.step if regime == "single" else found.token
+    most, per_user = ceiling(q), 1 / max(terms.step_mem, terms.step_flop)
     return Prediction(
         model=q.model.name,
         gpu=q.device.name,
@@ -38,12 +39,12 @@ def predict(q: Question) -> Prediction:
         running=min(terms.batch * q.copies, float(q.concurrency or terms.batch * q.copies)),
         input_len=round(q.prompt),
         output_len=round(q.answer),
-        output_tok_s=_band(found.output_tok_s, speed),
-        decode_tok_s_per_user=_band(1 / token_s, speed),
+        output_tok_s=_band(found.output_tok_s, speed, most),
+        decode_tok_s_per_user=_band(1 / token_s, speed, per_user),
         prefill_tok_s=_band(terms.prompt / found.lone_prompt, constants.BANDS["prefill"]),
         ttft_s=_band(found.first_token, constants.BANDS["ttft"]) if regime != "saturated" else None,
-        tpot_s=_inverse(_band(1 / token_s, speed)),
-        ceiling_output_tok_s=ceiling(q),
+        tpot_s=_inverse(_band(1 / token_s, speed, per_user)),
+        ceiling_output_tok_s=most,
         bound_by=_bound(found),
         model_basis=q.model.basis,
         basis="computed",
@@ -57,9 +58,10 @@ def ceiling(q: Question) -> float:
     return t.micro * t.parallel / max(t.step_mem, t.step_flop)
 
 
-def _band(value: float, log_error: tuple[float, float]) -> Band:
+def _band(value: float, log_error: tuple[float, float], most: float = math.inf) -> Band:
+    """The interval around an expected value; nothing is quicker than its ceiling."""
     low, high = log_error
-    return Band(p10=value * math.exp(low), p50=value, p90=value * math.exp(high))
+    return Band(p10=value * math.exp(low), p50=value, p90=max(value, min(most, value * math.exp(high))))
 
 
 def _inverse(band: Band) -> Band:
@@ -69,8 +71,8 @@ def _inverse(band: Band) -> Band:
 def _bound(t: Times) -> Bound:
     parts: tuple[tuple[float, Bound], ...] = (
         (t.step_mem, "bandwidth"),
-        (t.step_flop + max(0.0, t.token - t.step), "compute"),
+        (t.step_flop + t.prompt_work, "compute"),
         (t.step_overhead, "overhead"),
-        (t.step_link, "interconnect"),
+        (t.step_link + t.prompt_link, "interconnect"),
     )
     return max(parts)[1]

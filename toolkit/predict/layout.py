@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolkit.errors import DeclinedError, InputError
+from toolkit.predict import physics
 from toolkit.predict.facts import ModelFacts
 from toolkit.predict.formats import Format
 from toolkit.predict.hardware import DeviceFacts, EngineFacts
@@ -47,4 +48,12 @@ def question(
             f" hold {room / GIB:.1f} GiB",
             "take more devices, a smaller weight format, or `selfhost recommend`.",
         )
-    return Question(model, fmt, device, engine, ranks, stages, copies, input_len, output_len, concurrency)
+    asked = Question(model, fmt, device, engine, ranks, stages, copies, input_len, output_len, concurrency)
+    one, left = physics.cache_bytes(asked, output_len), physics.room(asked, WEIGHTS_SHARE)
+    if one > left:
+        raise DeclinedError(
+            f"one request of {input_len + output_len:,} tokens needs {one / GIB:.1f} GiB of cache, and {left / GIB:.1f}"
+            f" GiB are left beside the weights on {ranks * stages} × {device.name}",
+            "take more devices, a smaller weight format, or shorter requests.",
+        )
+    return asked

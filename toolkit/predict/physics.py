@@ -59,6 +59,8 @@ class Question:
     """Whether their answers are all of one length; those of a trace are taken as exponential."""
     attention: int = 1
     """Of the ``tp`` ranks, how many keep sequences of their own (attention data parallel); experts span them all."""
+    ran: bool = False
+    """Whether it is known to have run, so that weights which seem to leave no room must be smaller than stated."""
 
     @property
     def kv_bytes(self) -> float:
@@ -145,31 +147,43 @@ class Constants:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds: one decode step, its parts, the mean time per token with prompts mixed in, and a prompt."""
+    """Seconds: one decode step, its parts, the mean time per token with prompts mixed in, and a prompt.
+
+    ``prompt_work`` and ``prompt_link`` are what prompts add to each token: arithmetic (or weights), and the link.
+    """
 
     step: float
     step_mem: float
     step_flop: float
     step_link: float
     step_overhead: float
+    prompt_work: float
+    prompt_link: float
     token: float
     lone_prompt: float
     first_token: float
     output_tok_s: float
 
 
-def running(q: Question) -> float:
-    """Sequences in flight on one copy: what was asked, what the cache holds, and what the engine takes.
+def room(q: Question, share: float = MEMORY_SHARE) -> float:
+    """Bytes of cache beside the weights of one copy, where ``share`` of the memory is filled."""
+    return share * q.tp * q.pp * q.device.memory_bytes - q.model.all_bytes(q.fmt, q.attention)
 
-    Weights that fill the memory by this count leave the cache unbounded: a measured row ran, so its format was another.
-    """
-    room = MEMORY_SHARE * q.tp * q.pp * q.device.memory_bytes - q.model.all_bytes(q.fmt, q.attention)
-    held = q.answer if q.engine.reserves_answers else q.answer / 2
-    per_sequence = q.model.cache_elements(q.prompt + held) * q.kv_bytes * q.kv_copies
+
+def cache_bytes(q: Question, answered: float) -> float:
+    """Bytes of cache, over all devices of a copy, of a request that has answered so many tokens."""
+    return q.model.cache_elements(q.prompt + answered) * q.kv_bytes * q.kv_copies
+
+
+def running(q: Question) -> float:
+    """Sequences in flight on one copy, 1 at least: what was asked, what the cache holds, and what the engine takes."""
+    per_sequence = cache_bytes(q, q.answer if q.engine.reserves_answers else q.answer / 2)
     most = float(q.engine.max_sequences(q.device)) * q.attention
-    fits = max(1.0, room / per_sequence) if per_sequence > 0 and room > 0 else most
-    asked = min(most * q.copies, q.at_most or most * q.copies) if q.concurrency is None else q.concurrency
-    return min(max(1.0, asked / q.copies), fits)
+    free = room(q)
+    unbounded = per_sequence <= 0 or (free <= 0 and q.ran)
+    fits = most if unbounded else max(1.0, free / per_sequence)
+    asked = (q.at_most or most * q.copies) if q.concurrency is None else q.concurrency
+    return min(max(1.0, asked / q.copies), fits, most)
 
 
 def rounds(q: Question, batch: float) -> float:
@@ -202,7 +216,7 @@ def terms(q: Question) -> Terms:
     micro = max(1.0, batch / q.pp)
     bandwidth, (peak, _) = q.device.bandwidth * q.tp, q.device.peak(q.fmt)
     flops = peak * q.tp
-    cache = micro * q.model.cache_elements(q.prompt + q.answer / 2) * q.kv_bytes * q.kv_copies
+    cache = micro * cache_bytes(q, q.answer / 2)
     reduced = 2 * q.model.layers * q.model.hidden * 2 * _sent(q) / q.device.link
     tokens = max(1.0, q.prompt)
     bulk = min(max(1.0, batch) * tokens, max(CHUNK, tokens))
@@ -251,13 +265,15 @@ def times(t: Terms, c: Constants) -> Times:
     fixed = t.layers * c.layer_s + t.reduces * c.reduce_s
     prefill = c.prefill * t.sustained
     lone = smooth_max(t.lone_mem / c.bandwidth, t.lone_flop / prefill) + t.lone_link / c.link + c.start_s + fixed
-    bulk = smooth_max(t.bulk_mem / c.bandwidth, t.bulk_flop / prefill) + t.bulk_link / c.link
-    prompts = t.micro * bulk
+    work = t.micro * smooth_max(t.bulk_mem / c.bandwidth, t.bulk_flop / prefill)
+    passed = t.micro * t.bulk_link / c.link
+    prompts = work + passed
     empty = t.few_mem / c.bandwidth + fixed + t.stages * c.stage_s
     token = step + (t.rounds - 1) * empty + prompts / t.output
     busy = prompts / (prompts + t.output * step)
     together = (t.micro - 1) * c.admit_s + c.queue * busy**BURST * prompts
-    first = lone + (t.batch > 1) * (step + together + t.waiting * t.output * token)
+    first = lone + (t.batch > 1) * (step + together) + t.waiting * t.output * token
     one = lone / t.output + step
     whole = (t.batch > 1) * token + (t.batch <= 1) * one
-    return Times(step, mem, flop, link, overhead, whole, lone, first, t.micro * t.parallel / whole)
+    per_token = work / t.output, passed / t.output
+    return Times(step, mem, flop, link, overhead, *per_token, whole, lone, first, t.micro * t.parallel / whole)

@@ -44,7 +44,19 @@ def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[
     at_most, uniform = _in_all(row, engine, lengths)
     attention = _attention(row, engine, spec, tp, pp)
     return Question(
-        spec, fmt, device, engine, tp, pp, copies, *lengths, concurrency, at_most, uniform=uniform, attention=attention
+        spec,
+        fmt,
+        device,
+        engine,
+        tp,
+        pp,
+        copies,
+        *lengths,
+        concurrency,
+        at_most,
+        uniform=uniform,
+        attention=attention,
+        ran=True,
     )
 
 
