@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.cli.run import selfhost
+import pytest
+
+from tests.cli.run import error_of, selfhost
 
 
 def test_one_configuration_as_json():
@@ -44,6 +46,20 @@ def test_bad_input():
     too_big = selfhost("predict", "llama-3.1-70b", "--gpu", "L4")
     assert too_big.returncode == 1
     assert "GiB of weights" in too_big.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--gpu", "L4", "--concurrency", "²"), "a concurrency of '²'"),  # a digit to Python's isdigit, not to int
+        (("--gpu", "L4", "--concurrency", "9" * 5000), "from 1 to 1,000,000"),  # int() refuses more than 4,300 digits
+        (("--gpu", "L4", "--concurrency", "0"), "a concurrency of '0'"),
+        (("--gpu", "L4:²"), "'L4:²' is no device"),
+        (("--gpu", "L4", "--tp", "0"), "tp is 0; it must be at least 1"),
+    ],
+)
+def test_numbers_that_are_none(words, said):
+    assert said in error_of("predict", "llama-3.1-8b", *words)
 
 
 def test_rows_of_a_file(tmp_path):

@@ -91,6 +91,7 @@ def test_the_table():
         (("--users", "8", "--tokens-per-day", "1M"), 2, "stated twice"),
         (("--users", "8", "--gpu", "L44"), 2, "did you mean"),
         (("--users", "8", "--quants", "q9"), 2, "unknown weight format"),
+        (("--users", "8", "--quants", ","), 2, "names no weight format"),
         (("--users", "8", "--slo", "speed<3"), 2, "service level"),
         (("--users", "8", *MINE), 2, "no list price"),
         (("--users", "8", "--context", "10M"), 2, ""),

@@ -129,6 +129,7 @@ def test_three_beats_in_a_watchdogs_time_and_none_for_another_process() -> None:
     assert notify.Notifier({"WATCHDOG_USEC": "6000000"}, pid=77).beat_s == 2
     assert notify.Notifier({"WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "77"}, pid=77).beat_s == 2
     assert notify.Notifier({"WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "76"}, pid=77).beat_s == notify.BEAT_S
+    assert notify.Notifier({"WATCHDOG_USEC": "6²"}, pid=77).beat_s == notify.BEAT_S  # no number: no watchdog
     assert notify.Notifier({}, pid=77).beat_s == notify.BEAT_S
 
 

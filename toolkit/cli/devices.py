@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from toolkit.cli.numbers import whole
 from toolkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,9 +69,10 @@ def split(text: str) -> tuple[str, int]:
     name, colon, count = text.rpartition(":")
     if not colon:
         return text, 1
-    if not name or not count.isdigit() or not 1 <= int(count) <= 1024:
+    number = whole(count, 1024)
+    if not name or number is None:
         raise InputError(f"{text!r} is no device; write NAME or NAME:COUNT with a count of 1 to 1,024")
-    return name, int(count)
+    return name, number
 
 
 def installed_vllm() -> str | None:

@@ -58,6 +58,8 @@ def predict(
         for answer in from_rows(from_file):
             print(answer.model_dump_json())
         return
+    if tp is not None and tp < 1:
+        raise InputError(f"tp is {tp}; it must be at least 1")
     if model is None:
         raise InputError("no model is named", "`selfhost models` lists the known ones.")
     from toolkit.cli.bench_expect import learned
@@ -98,13 +100,17 @@ def predict(
 
 def _concurrency(text: str) -> int | None:
     """A whole number of requests, or ``max``, which is None."""
+    from toolkit.cli.numbers import whole
     from toolkit.errors import InputError
 
     if text.lower() == "max":
         return None
-    if not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise InputError(f"a concurrency of {text!r} makes no sense", "give a whole number from 1 on, or max.")
-    return int(text)
+    number = whole(text, 1_000_000)
+    if number is None:
+        raise InputError(
+            f"a concurrency of {text!r} makes no sense", "give a whole number from 1 to 1,000,000, or max."
+        )
+    return number
 
 
 def from_rows(file: Path) -> Iterator[Prediction | DeclinedPrediction]:

@@ -100,11 +100,27 @@ def recommend(
         if there
         else None,
     )
-    formats = [q.strip() for q in quants.split(",") if q.strip()] if quants else [None]
+    formats = _formats(quants)
     mine, unknown = own_machine(own_price, only) if here else ([], [])
     result = rank(model, load, formats, only, one, parse_usd_per_hour(gpu_price) if gpu_price else None, mine)
     result = told(result, mine, unknown)
     _show(result, plot, as_json=as_json)
+
+
+def _formats(text: str | None) -> list[str | None]:
+    """The weight formats to compare; None is the model's own.
+
+    Raises:
+        InputError: a list that names none.
+    """
+    from toolkit.errors import InputError
+
+    if text is None:
+        return [None]
+    named: list[str | None] = [q.strip() for q in text.split(",") if q.strip()]
+    if not named:
+        raise InputError(f"{text!r} names no weight format", "write them like bf16,fp8.")
+    return named
 
 
 def _show(result: Recommendation, plot: str | None, *, as_json: bool) -> None:

@@ -40,7 +40,7 @@ class Notifier:
         self._pid = pid
         watched = environment.get("WATCHDOG_PID", str(pid)) == str(pid)
         usec = environment.get("WATCHDOG_USEC", "") if watched else ""
-        self._watchdog_s = int(usec) / 1e6 if usec.isdigit() else 0.0
+        self._watchdog_s = int(usec) / 1e6 if usec.isascii() and usec.isdigit() and len(usec) < 20 else 0.0
         self._due: Literal["start", "reload"] | None = "start"
         """What the service manager still waits for."""
         self._unsaid: tuple[str, ...] = ()
