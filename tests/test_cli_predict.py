@@ -81,6 +81,33 @@ def test_rows_of_a_file(tmp_path):
     assert answers[2]["regime"] == "saturated"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--quant", "fp8"), ("--concurrency", "8"), ("--tp", "2"), ("--engine", "vllm"), ("--input-len", "512"),
+     ("--here",), ("--vram-gib", "80"), ("--gpu", "L4"), ("llama-3.1-8b",), ("--measured",)],
+)  # fmt: skip
+def test_what_each_line_says_is_not_said_beside_the_file(tmp_path, words):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": 1, "model": "Llama-3.1-8B", "gpu_canonical": "L4", "concurrency": 1}\n')
+    assert "would be ignored" in error_of("predict", *words, "--from", file)
+
+
+def test_a_file_of_an_editor_that_marks_its_byte_order(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + b'{"id": 7, "model": "Llama-3.1-8B", "gpu_canonical": "L4", "concurrency": 1}\n')
+    done = selfhost("predict", "--from", file, "--json", "--no-measured")  # both say what is so anyway
+    assert (done.returncode, json.loads(done.stdout)["id"]) == (0, 7)
+
+
+def test_a_line_too_long_says_so(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    row = '{"model": "Llama-3.1-8B", "gpu_canonical": "L4", "concurrency": 1, "note": "'
+    file.write_text(row + "x" * (2**20 - len(row) - 2) + '"}\n')  # 2^20 characters
+    assert selfhost("predict", "--from", file).returncode == 0
+    file.write_text('{"id": 1}\n' + row + "x" * (2**20 - len(row) - 1) + '"}\n')
+    assert "line 2 is longer than 1,048,576 characters" in error_of("predict", "--from", file)
+
+
 def test_a_broken_file(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text('{"id": 1}\nnot json\n')

@@ -182,6 +182,62 @@ def test_a_row_that_cannot_be_answered_says_so(change, error):
         question_of_row(row | change, profiles.gpu, lambda _: None)
 
 
+ROW = {"engine": "vLLM", "model": "x", "params_b": 8.0, "gpu_canonical": "H100 SXM 80GB", "quantization": "BF16",
+       "concurrency": 8, "regime": "batched"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"concurrency": 0}, "concurrency is 0; it must be at least 1"),
+        ({"concurrency": 0, "regime": "single"}, "concurrency is 0; it must be at least 1"),
+        ({"concurrency": "all 0 at once"}, "from 1 to 1,000,000 requests"),
+        ({"concurrency": "all 12345678 at once"}, "from 1 to 1,000,000 requests"),
+        ({"concurrency": 1e9}, "concurrency is 1000000000.0; it must be from 0 to 1,000,000"),
+        ({"concurrency": True}, "concurrency is True; it must be a number"),
+        ({"concurrency": True, "regime": "single"}, "concurrency is True; it must be a number"),
+        ({"n_gpus": 1, "tp": 8}, "tp × pp is 8 ranks, and n_gpus is 1"),
+        ({"n_gpus": 4, "tp": 4, "pp": 2}, "tp × pp is 8 ranks, and n_gpus is 4"),
+        ({"n_gpus": 0, "tp": 2}, "tp × pp is 2 ranks, and n_gpus is 0"),
+        ({"n_gpus": 100_001}, "n_gpus is 100001; it must be from 0 to 100,000"),
+        ({"n_gpus": 10**400}, "it must be from 0 to 100,000"),
+        ({"n_gpus": 1.5}, "n_gpus is 1.5; it must be a whole number"),
+        ({"n_gpus": "²"}, "n_gpus is '²'; it must be a number"),
+        ({"input_len": float("inf")}, "input_len is inf; it must be from 0 to 100,000,000"),
+    ],
+)
+def test_counts_that_no_row_can_mean(change, said):
+    with pytest.raises(InputError) as refused:
+        question_of_row(ROW | change, profiles.gpu, lambda _: None)
+    assert said in refused.value.message
+
+
+def test_a_thousand_with_its_comma():
+    asked = question_of_row(ROW | {"concurrency": "all 1,000 at once"}, profiles.gpu, lambda _: None)
+    assert asked.at_most == 1000
+
+
+@pytest.mark.parametrize("regime", ["single", "batched"])
+def test_a_whole_number_with_a_point_is_that_number(regime):
+    asked = [
+        question_of_row(ROW | {"concurrency": n, "regime": regime}, profiles.gpu, lambda _: None) for n in (8, 8.0)
+    ]
+    assert asked[0] == asked[1]
+    assert asked[0].concurrency == 8
+
+
+def test_weights_far_beyond_the_memory_are_declined_and_near_it_answered():
+    # 405e9 × 2 bytes = 754 GiB against the 24 GiB of one RTX 4090 and the 8 × 80 of an H100 server
+    big = ROW | {"params_b": 405, "n_gpus": 1, "gpu_canonical": "RTX 4090"}
+    with pytest.raises(DeclinedError, match="GiB of weights, and 1 × RTX-4090 hold"):
+        question_of_row(big, profiles.gpu, lambda _: None)
+    near = big | {"n_gpus": 8, "gpu_canonical": "H100 SXM 80GB"}
+    assert predict(question_of_row(near, profiles.gpu, lambda _: None)).quant == "bf16"
+    # a CPU has as much memory as its owner bought: unknown, so nothing is too large for it
+    host = big | {"engine": "llama.cpp", "quantization": "Q4_K_M", "gpu_canonical": "CPU AmpereOne A192-32X"}
+    assert predict(question_of_row(host | {"n_gpus": 0}, profiles.gpu, lambda _: None)).declined is None
+
+
 def test_the_smooth_maximum_is_at_least_the_maximum():
     assert physics.smooth_max(1.0, 1.0) == pytest.approx(2 ** (2 / 3))  # corner 1.5
     assert physics.smooth_max(1.0, 0.0) == 1.0
@@ -348,9 +404,9 @@ def test_sequences_of_a_rank_of_their_own():
     fp8 = formats.parse("fp8")
     dense = deepseek.body + 2 * deepseek.head  # a byte a weight, the output matrix in 16 bits
     assert deepseek.read_bytes(1, fp8, 8) - deepseek.read_bytes(1, fp8) == pytest.approx(7 * dense)
-    assert of_row(deepseek, version="0.14", attention_dp=4).attention == 4
-    assert of_row(deepseek, version="0.14", attention_dp=3).attention == 1  # 8 ranks are not three of anything
-    assert of_row(attention_dp=8, concurrency=8, regime="batched").attention == 1  # no experts: copies, not this
+    assert of_row(deepseek, concurrency=8, regime="batched").attention == 1  # a load that those tables do not have
+    assert of_row(deepseek, version="0.14", attention_dp=4) == shared  # no field that rows are read for
+    assert of_row().attention == 1  # no experts: copies, not this
 
 
 def test_a_card_with_less_power_sustains_less():

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 LINE_MAX, ROWS_MAX = 2**20, 1_000_000
+BESIDE_ROWS = ("from_file", "as_json")
+"""What may be said beside a file of configurations; everything else would be ignored."""
 
 
 @app.command()
 def predict(
+    context: typer.Context,
     model: str | None = typer.Argument(None, help="Profile name, a .gguf file, or a folder with config.json."),
     gpu: str | None = typer.Option(None, help="Device as NAME or NAME:COUNT."),
     tp: o.Tp = None,
@@ -53,8 +56,7 @@ def predict(
     from toolkit.errors import InputError
 
     if from_file is not None:
-        if model is not None or gpu is not None:
-            raise InputError("a file of configurations names its own models and devices", "leave the others out.")
+        _nothing_beside(context)
         for answer in from_rows(from_file):
             print(answer.model_dump_json())
         return
@@ -96,6 +98,27 @@ def predict(
         emit(prediction)
     else:
         print(render(prediction))
+
+
+def _nothing_beside(context: typer.Context) -> None:
+    """Refuse what a file of configurations says for itself, line by line; no bench takes part there anyway.
+
+    Raises:
+        InputError: an option that would be ignored.
+    """
+    from toolkit.errors import InputError
+
+    given = [
+        name.replace("_", "-")
+        for name, value in context.params.items()
+        if (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+        and name not in BESIDE_ROWS
+        and not (name == "measured" and value is False)
+    ]
+    if given:
+        what = "names its own models and devices" if {"model", "gpu"} & set(given) else "says that on each line"
+        raise InputError(f"a file of configurations {what}; {', '.join(given)} would be ignored", "leave it out.")
 
 
 def _concurrency(text: str) -> int | None:
@@ -148,10 +171,12 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
     from toolkit.errors import InputError
 
     try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(iter(lambda: lines.readline(LINE_MAX), ""), 1):
+        with file.open(encoding="utf-8-sig") as lines:  # some editors begin a file with a byte order mark
+            for number, line in enumerate(iter(lambda: lines.readline(LINE_MAX + 1), ""), 1):
                 if number > ROWS_MAX:
                     raise InputError(f"{file} has more than {ROWS_MAX:,} lines")
+                if len(line.removesuffix("\n")) > LINE_MAX:
+                    raise InputError(f"{file}, line {number} is longer than {LINE_MAX:,} characters")
                 if line.strip():
                     yield _row(file, number, line)
     except (OSError, UnicodeDecodeError) as error:

@@ -10,39 +10,54 @@ from typing import Any
 from toolkit.errors import DeclinedError, InputError
 from toolkit.predict import facts, formats, hardware
 from toolkit.predict.facts import ModelFacts
+from toolkit.predict.formats import Format
 from toolkit.predict.hardware import DeviceFacts, EngineFacts
 from toolkit.predict.physics import MEMORY_SHARE, Question
-from toolkit.types import Gpu
+from toolkit.types import GIB, Gpu
 
 READ = (
     "engine", "version", "model", "params_b", "active_params_b", "quantization", "gpu_canonical", "n_gpus", "tp", "pp",
-    "input_len", "output_len", "concurrency", "regime", "attention_dp",
+    "input_len", "output_len", "concurrency", "regime",
 )  # fmt: skip
 """The only fields that are read."""
+
+MOST = {
+    "n_gpus": 100_000, "tp": 100_000, "pp": 100_000, "concurrency": 1_000_000, "input_len": 100_000_000,
+    "output_len": 100_000_000, "params_b": 1_000_000, "active_params_b": 1_000_000,
+}  # fmt: skip
+"""Largest value of each numeric field (devices, requests, tokens, thousand millions of parameters): beyond it a row is
+a slip of the pen. Concurrency as on the command line."""
+
+FAR_TOO_LARGE = 2.0
+"""Weights over the memory of a row's devices from which no other format explains that it ran. Below it a row is
+answered: a published 16-bit figure may be of an 8-bit copy, and llama.cpp leaves some layers in host memory."""
 
 
 def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[[str], ModelFacts | None]) -> Question:
     """The configuration of a row. ``gpu`` and ``model`` look profiles up; the latter gives None for unknown names.
 
     Raises:
-        DeclinedError: no device, no model size, or no bandwidth on record.
-        InputError: an unknown device or format, or a field of the wrong type.
+        DeclinedError: no device, no model size, no bandwidth on record, or weights far beyond the devices' memory.
+        InputError: an unknown device or format, a field of the wrong type, or more ranks than devices.
     """
     row = {key: _stated(row.get(key)) for key in READ}
     name = row["gpu_canonical"]
     if not isinstance(name, str):
         raise DeclinedError("the row names no device")
-    device = hardware.of_gpu(gpu(name))
+    record = gpu(name)
+    device = hardware.of_gpu(record)
     engine = hardware.of_engine(_text(row, "engine"), _text(row, "version"), device)
     fmt = formats.parse(_text(row, "quantization"))
     spec = _model(row, model)
     if not row["quantization"] and spec.all_bytes(fmt) > MEMORY_SHARE * _devices(row) * device.memory_bytes:
         fmt = formats.parse("fp8")
+    if record.visible_gib or record.vram_gib:
+        _check_room(row, device, spec, fmt)
     concurrency = _concurrency(row)
     tp, pp, copies = _layout(row, engine, device, spec.all_bytes(fmt), concurrency)
     lengths = _number(row, "input_len"), _number(row, "output_len")
     at_most, uniform = _in_all(row, engine, lengths)
-    attention = _attention(row, engine, spec, tp, pp)
+    attention = tp if spec.experts and _from_table(row, engine) and engine.era == "new" and pp == 1 else 1
     return Question(
         spec,
         fmt,
@@ -83,13 +98,14 @@ def _model(row: Mapping[str, Any], find: Callable[[str], ModelFacts | None]) -> 
 
 
 def _concurrency(row: Mapping[str, Any]) -> int | None:
+    """Requests at once; None is the most it carries, which words mean, and nothing stated unless one stream was run."""
     value = row["concurrency"]
-    if row["regime"] == "single" and not isinstance(value, int):
-        return 1
     if isinstance(value, str) or value is None:
-        return None
-    number = _number(row, "concurrency")
-    return None if number is None else max(1, round(number))
+        return 1 if row["regime"] == "single" else None
+    number = _number(row, "concurrency") or 0
+    if number < 1:
+        raise InputError(f"concurrency is {value!r}; it must be at least 1")
+    return round(number)
 
 
 TABLE_REQUESTS: dict[tuple[float | None, float | None], int] = {
@@ -115,22 +131,37 @@ def _in_all(
     if _from_table(row, engine):
         return TABLE_REQUESTS.get(lengths), True
     text = row["concurrency"] if isinstance(row["concurrency"], str) else ""
-    found = re.search(r"(\d{1,7}) (at once|parallel|ShareGPT)", text)
-    return (max(1, int(found[1])), found[2] == "parallel") if found else (None, True)
-
-
-def _attention(row: Mapping[str, Any], engine: EngineFacts, model: ModelFacts, tp: int, pp: int) -> int:
-    """Ranks with sequences of their own: as stated; in NVIDIA's tables of recent mixtures, all (perf-overview, 1.0)."""
-    if not model.experts:
-        return 1
-    stated = max(1, int(_number(row, "attention_dp") or 1))
-    if stated == 1 and _from_table(row, engine) and engine.era == "new" and pp == 1:
-        return tp
-    return stated if tp % stated == 0 else 1
+    found = re.search(r"(?<![0-9.,])([0-9]+(?:,[0-9]{3})*) (at once|parallel|ShareGPT)", text)
+    if not found:
+        return None, True
+    digits, most = found[1].replace(",", ""), MOST["concurrency"]
+    number = int(digits) if len(digits) < 10 else most + 1
+    if not 1 <= number <= most:
+        raise InputError(f"concurrency is {text[:60]!r}; it must be from 1 to {most:,} requests")
+    return number, found[2] == "parallel"
 
 
 def _devices(row: Mapping[str, Any]) -> int:
-    return max(1, int(_number(row, "n_gpus") or _number(row, "tp") or 1))
+    """Devices of a row: as stated, else one for each of its ranks.
+
+    Raises:
+        InputError: it states more ranks than devices.
+    """
+    ranks = (_count(row, "tp") or 1) * (_count(row, "pp") or 1)
+    stated = _count(row, "n_gpus")  # 0 is a CPU: no GPU, one device
+    if stated is not None and ranks > max(1, stated):
+        raise InputError(f"tp × pp is {ranks} ranks, and n_gpus is {stated}", "a rank needs a device of its own.")
+    return max(1, stated or ranks)
+
+
+def _check_room(row: Mapping[str, Any], device: DeviceFacts, model: ModelFacts, fmt: Format) -> None:
+    devices = _devices(row)
+    weights, room = model.all_bytes(fmt), devices * device.memory_bytes
+    if weights > FAR_TOO_LARGE * room:
+        raise DeclinedError(
+            f"{model.name} in {fmt.name} has {weights / GIB:.1f} GiB of weights, and {devices} × {device.name}"
+            f" hold {room / GIB:.1f} GiB"
+        )
 
 
 def _layout(
@@ -141,11 +172,11 @@ def _layout(
     A model that does not fit the stated ranks shares all devices (its experts do, where attention runs in copies).
     """
     devices = _devices(row)
-    pp = max(1, int(_number(row, "pp") or 1))
-    stated = _number(row, "tp")
+    pp = _count(row, "pp") or 1
+    stated = _count(row, "tp")
     if engine.family in ("llama.cpp", "exllama"):
         return 1, devices, 1
-    tp = max(1, int(stated)) if stated else devices
+    tp = stated or devices
     if not stated and concurrency is None:
         tp = 1
         while tp < devices and weights > 0.8 * MEMORY_SHARE * tp * device.memory_bytes:
@@ -164,12 +195,21 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
     return value
 
 
+def _count(row: Mapping[str, Any], key: str) -> int | None:
+    number = _number(row, key)
+    if number is not None and number != int(number):
+        raise InputError(f"{key} is {row[key]!r}; it must be a whole number")
+    return None if number is None else int(number)
+
+
 def _number(row: Mapping[str, Any], key: str) -> float | None:
     value = row[key]
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d{1,6})?\s*", value):
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,6})?\s*", value):
         value = float(value)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise InputError(f"{key} is {value!r}; it must be a number that is not negative")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{key} is {repr(value)[:60]}; it must be a number")
+    if not 0 <= value <= MOST[key]:
+        raise InputError(f"{key} is {repr(value)[:60]}; it must be from 0 to {MOST[key]:,}")
     return float(value)
