@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.cli.run import document, error_of, selfhost
+from toolkit import profiles
+from toolkit.cli.instead import readable, up_to_a_tenth
+from toolkit.cli.supported import why_not
 
 MINE = ("--gpu", "mine", "--bandwidth-gbs", "900", "--fp16-tflops", "200", "--vram-gib", "48")
 
@@ -79,6 +84,110 @@ def test_the_table():
     assert done.returncode == 0
     assert "$/M tokens" in done.stdout
     assert "not ranked: " in done.stdout
+
+
+FP8_70B = ("recommend", "llama-3.3-70b", "--users", "4", "--gpu", "H100-SXM-80GB", "--quants", "fp8")
+
+
+def test_more_devices_where_the_service_level_asks():
+    # without a level to keep, the first two counts that hold it: 66 GiB of weights and a cache are too much for one
+    assert {option["count"] for option in document(*FP8_70B)["options"]} == {2, 4}
+    # one that eight devices keep and four do not, for one user: between what `predict` says of both
+    each = [
+        document(
+            "predict", "llama-3.3-70b", "--gpu", f"H100-SXM-80GB:{count}", "--quant", "fp8", "--input-len", "6144",
+            "--output-len", "2048",
+        )["tpot_s"]["p50"]
+        for count in (4, 8)
+    ]  # fmt: skip
+    level = math.sqrt(each[0] * each[1])
+    assert each[1] < level < each[0]
+    found = document(*FP8_70B, "--slo", f"tpot_p50<{level * 1e3:.6f}ms")["options"]
+    assert [option["count"] for option in found] == [8]
+    assert found[0]["tpot_s"]["p50"] <= level
+
+
+@pytest.mark.parametrize("limits", [("tpot_p50", "ttft_p50"), ("tpot_p50",)])
+def test_the_advice_of_an_impossible_level_is_enough(limits):
+    def level(ms):
+        return ",".join(f"{metric}<{ms:.6f}ms" for metric in limits)
+
+    said = error_of(*FP8_70B, "--slo", level(2), status=1)
+    times = float(re.search(r"allow ([\d,.]+) times", said)[1].replace(",", ""))
+    assert ("each limit" in said) == (len(limits) > 1)
+    assert document(*FP8_70B, "--slo", level(2 * times))["options"]
+    assert error_of(*FP8_70B, "--slo", level(2 * (times - 0.11)), status=1)  # and no more than was needed
+
+
+def test_a_factor_is_rounded_up():
+    assert [up_to_a_tenth(times) for times in (1.04, 4.949, 5.0, 12.01)] == ["1.1", "5.0", "5.0", "12.1"]
+
+
+@pytest.mark.parametrize(
+    ("quant", "takes", "refuses"),
+    [
+        ("bf16", ["V100-SXM2-16GB", "MI210", "Arc-B580", "Gaudi2"], []),
+        ("fp8", ["T4", "A100-SXM-80GB", "L4", "B200-SXM", "MI300X", "MI355X", "RX-9070-XT"],
+         ["V100-SXM2-16GB", "MI210", "MI250", "RX-7900-XTX", "Arc-B580", "Gaudi3"]),
+        ("awq", ["T4", "L4", "Arc-B580"], ["V100-SXM2-16GB", "MI300X", "Gaudi2"]),
+        ("gptq", ["V100-SXM2-16GB", "Arc-B580"], ["MI300X", "Gaudi2"]),
+        ("int8", ["T4", "H100-SXM-80GB"], ["V100-SXM2-16GB", "B200-SXM", "RTX-5090", "MI300X"]),
+        ("mxfp4", ["A100-SXM-80GB", "MI300X"], ["T4", "MI250"]),
+    ],
+)  # fmt: skip
+def test_formats_by_the_table_of_vllm(quant, takes, refuses):
+    # vLLM, docs/features/quantization: README.md (table), llm_compressor/fp8.md and int8_w8a8.md; platforms/rocm.py
+    assert [name for name in (*takes, *refuses) if why_not(quant, profiles.gpu(name)) is None] == takes
+
+
+def test_what_cannot_run_the_format_is_named_and_not_ranked():
+    found = document("recommend", "llama-3.1-8b", "--users", "8", "--quants", "fp8,bf16")
+    ranked = {(option["gpu"], option["quant"]) for option in found["options"]}
+    assert {("MI250", "bf16"), ("MI300X", "fp8")} <= ranked
+    assert ("MI250", "fp8") not in ranked
+    why = {left["reason"] for left in found["not_judged"] if left["gpu"] == "MI250"}
+    assert why == {"fp8: vLLM does not list that format for AMD CDNA 2.0"}
+    # alone, nothing is left; the model's own format would be ranked
+    said = error_of("recommend", "llama-3.1-8b", "--users", "8", "--quants", "fp8", "--gpu", "MI250", status=1)
+    assert "cannot be ranked on MI250: vLLM does not list that format for AMD CDNA 2.0" in said
+    assert "bf16 with 8,192 tokens fits MI250" in said
+
+
+def test_a_stated_count_is_the_one_ranked():
+    words = ("recommend", "llama-3.1-8b", "--users", "8")
+    found = document(*words, "--gpu", "H100-SXM-80GB:4")["options"]
+    assert [option["count"] for option in found] == [4]
+    said = error_of(*words, "--gpu", "H100-SXM-80GB:3", status=1)
+    assert "32 attention heads cannot be divided over 3 devices" in said  # Llama 3.1 8B has 32
+
+
+def test_a_format_named_twice_is_ranked_once():
+    words = ("recommend", "llama-3.1-8b", "--users", "8", "--gpu", "L4")
+    assert document(*words, "--quants", "bf16,bf16,bfloat16")["options"] == document(*words)["options"]
+
+
+def test_whose_price_it_is():
+    words = ("recommend", "llama-3.1-8b", "--users", "8", "--gpu", "L4")
+    (listed,), (given,) = (document(*words, *more)["notes"] for more in ((), ("--gpu-price", "1/h")))
+    assert "list prices" in listed
+    assert "the price you gave" in given
+    assert "list prices" not in given
+
+
+def test_the_smallest_change_is_named():
+    # 70.6e9 weights in 16 bits take 131.4 of 8 × 24 GiB; 100,000 tokens of cache, 2 × 80 layers × 8 heads × 128 × 2
+    # bytes each, 30.5 GiB more: too much with all else, but not half of them, and not on 65.7 GiB of fp8
+    words = ("recommend", "llama-3.1-70b", "--users", "8", "--gpu", "RTX-4090")
+    said = error_of(*words, "--context", "100000", status=1)
+    assert "fp8 with 100,000 tokens fits RTX-4090" in said
+    tokens = int(re.search(r"bf16 with ([\d,]+) tokens", said)[1].replace(",", ""))
+    assert document(*words, "--context", str(tokens))["options"]
+    assert error_of(*words, "--context", str(tokens + 1000), status=1)
+
+
+@pytest.mark.parametrize(("tokens", "said"), [(78_213, 78_000), (10_000, 10_000), (9_999, 9_900), (1_024, 1_000)])
+def test_a_number_of_tokens_to_read(tokens, said):
+    assert readable(tokens) == said
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def test_more_than_is_deployed_and_what_does_not_hold_it(folder: Path) -> None:
     assert option["replicas"] > 2
     assert f"2 deployed: this load needs {option['replicas']} replicas" in found["notes"]
     assert "on 1 × T4" in error_of("recommend", folder, "--gpu", "T4", status=1)
+    assert "says how many devices a replica has" in error_of("recommend", folder, "--gpu", "T4:2")
     assert "H100-SXM-80GB is datacenter, not cpu" in error_of("recommend", folder, "--only", "cpu")
 
 

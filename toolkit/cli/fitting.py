@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from toolkit.cli.supported import why_not
 from toolkit.cost.machine_price import MachinePrice
 from toolkit.errors import InputError
 from toolkit.load.slo import Slo
@@ -17,10 +20,7 @@ from toolkit.size.usable import fabric, usable_bytes
 from toolkit.types import Certainty, Gpu, ModelSpec
 
 COUNTS = (1, 2, 4, 8)
-VLLM_NEEDS = {"bf16": 7.0, "fp16": 7.0, "fp32": 7.0, "gptq": 7.0, "awq": 7.5}
-"""CUDA compute capability vLLM asks for, by weight format; the others need 8.0 (its list of supported hardware)."""
-COUNTS_TRIED = 2
-"""Of the counts that fit, the first two are priced: more devices cost more a token unless the service level asks."""
+"""Devices of a replica: those of one server; powers of two, by which heads and layers can be shared out."""
 MOST_USERS = 256
 """Sequences at once on one replica, at most: what engines run by default on most devices."""
 
@@ -58,6 +58,14 @@ class Load:
     slo: Slo | None
     max_usd_per_hour: Decimal | None
     there: Deployed | None = None
+    count: int | None = None
+    """Devices of a replica, where the user says how many."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Devices of a replica to try."""
+        asked = self.there.count if self.there else self.count
+        return (asked,) if asked else COUNTS
 
     @property
     def prompt(self) -> int:
@@ -90,17 +98,49 @@ def engine_of(spec: ModelSpec) -> Literal["vllm", "llama.cpp"]:
     return "llama.cpp" if spec.source == "gguf" or spec.quant in MIXES else "vllm"
 
 
-def fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice, owned: int | None = None) -> list[Candidate]:
-    """The first counts of that device that hold the model and one request, by `size`; or the count that is there."""
+def fitting(
+    spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice, owned: int | None = None
+) -> Iterator[Candidate | str]:
+    """Those counts of that device that hold the model and one request, by `size`, the smaller first.
+
+    In place of the one count that was asked for, why it cannot be laid out.
+    """
+    for ask in _asks(spec, gpu, load, owned):
+        try:
+            estimate = answer.engine(ask).estimate(ask)
+        except InputError as error:
+            if load.count:
+                yield error.message
+            continue
+        if estimate.margin_bytes < 0:
+            continue
+        most = min(answer.max_concurrency(ask), ask.parallel or ask.max_num_seqs or MOST_USERS)
+        sure = certainty(estimate.margin_bytes, estimate.error_bytes)
+        each = max(plan.total_bytes for plan in estimate.devices)
+        share = _cache_share(ask, estimate)
+        count = len(ask.devices)
+        yield Candidate(spec, gpu, count, engine_of(spec), sure, most, each, share, price, owned)
+
+
+def longest_context(spec: ModelSpec, gpu: Gpu, load: Load) -> int:
+    """Tokens of the longest request that some count of that device holds, by `size`; 0 where there is none."""
+    found = [0]
+    for ask in _asks(spec, gpu, load, None):
+        with contextlib.suppress(InputError):
+            found.append(answer.max_context(ask))
+    return max(found)
+
+
+def _asks(spec: ModelSpec, gpu: Gpu, load: Load, owned: int | None) -> Iterator[Ask]:
+    """The question to `size` for each count there can be, unless its memory is less than the weights."""
     size, how = usable_bytes(gpu)
     kind: Literal["cpu", "gpu"] = "cpu" if gpu.device_class == "cpu" else "gpu"
     device = Device(gpu.name, size, kind, how, gpu.compute_capability, fabric(gpu))
     engine = engine_of(spec)
-    found: list[Candidate] = []
-    if engine == "vllm" and not _runs(spec.quant, gpu):
-        return found
-    for count in (load.there.count,) if load.there else COUNTS:
-        if len(found) == COUNTS_TRIED or count > (owned or count) or spec.weights_bytes > 1.05 * size * count:
+    if engine == "vllm" and why_not(spec.quant, gpu):
+        return
+    for count in load.counts:
+        if count > (owned or count) or spec.weights_bytes > 1.05 * size * count:
             continue
         ask = Ask(
             model=spec,
@@ -109,19 +149,7 @@ def fitting(spec: ModelSpec, gpu: Gpu, load: Load, price: MachinePrice, owned: i
             context=load.context,
             tp=count if engine == "vllm" else None,
         )
-        ask = ask.with_(**load.there.settings) if load.there else ask
-        try:
-            estimate = answer.engine(ask).estimate(ask)
-        except InputError:
-            continue
-        if estimate.margin_bytes < 0:
-            continue
-        most = min(answer.max_concurrency(ask), ask.parallel or ask.max_num_seqs or MOST_USERS)
-        sure = certainty(estimate.margin_bytes, estimate.error_bytes)
-        each = max(plan.total_bytes for plan in estimate.devices)
-        share = _cache_share(ask, estimate)
-        found.append(Candidate(spec, gpu, count, engine, sure, most, each, share, price, owned))
-    return found
+        yield ask.with_(**load.there.settings) if load.there else ask
 
 
 def _cache_share(ask: Ask, estimate: Estimate) -> float:
@@ -129,10 +157,3 @@ def _cache_share(ask: Ask, estimate: Estimate) -> float:
         return 1.0
     usual = answer.engine(ask).estimate(ask.with_(kv_dtype=None)).kv_bytes_per_token
     return estimate.kv_bytes_per_token / usual if usual else 1.0
-
-
-def _runs(quant: str, gpu: Gpu) -> bool:
-    """Whether vLLM takes that format on that CUDA device; others are taken at their word."""
-    if gpu.compute_capability is None or gpu.vendor != "NVIDIA":
-        return True
-    return float(gpu.compute_capability) >= VLLM_NEEDS.get(quant, 8.0)

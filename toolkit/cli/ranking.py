@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from toolkit import profiles
-from toolkit.cli.fitting import COUNTS, Candidate, Load, Own, engine_of, fitting
+from toolkit.cli import instead
+from toolkit.cli.fitting import Candidate, Load, Own, engine_of, fitting
+from toolkit.cli.instead import Nearest
+from toolkit.cli.supported import why_not
 from toolkit.cost import formulas, machine_price, sources
 from toolkit.cost.machine_price import MachinePrice
 from toolkit.errors import DeclinedError, InputError
@@ -29,17 +32,12 @@ from toolkit.types import (
     UsdSpread,
 )
 
-SMALLER = ("fp8", "awq")
-"""Weight formats to propose where nothing fits, the gentler first."""
+Reasons = dict[str, str]
+"""By weight format, why a device is not ranked with it."""
+COUNTS_TRIED = 2
+"""Of the counts that fit, the first two are priced: more devices cost more a token, unless the service level asks for
+them. Then larger ones are tried as long as none keeps it and each comes nearer."""
 PEAK_RATIO = Decimal(3)
-
-
-@dataclass
-class Nearest:
-    """What came near: times over the service level, and dollars per hour above the budget; each in words."""
-
-    level: list[tuple[float, str]] = field(default_factory=list)
-    budget: list[tuple[Decimal, str]] = field(default_factory=list)
 
 
 def rank(
@@ -59,7 +57,7 @@ def rank(
         InputError: no such model or format.
         DeclinedError: nothing fits, or nothing keeps the service level; says what comes nearest.
     """
-    specs = [resolve(target, quant) for quant in quants]
+    specs = list({spec.quant: spec for spec in (resolve(target, quant) for quant in quants)}.values())
     if load.context > specs[0].max_context:
         raise InputError(f"{specs[0].name} takes {specs[0].max_context:,} tokens, not {load.context:,}")
     devices = [one] if one else list(profiles.gpus().values())
@@ -69,17 +67,19 @@ def rank(
     for gpu in devices:
         if only and gpu.device_class != only:
             continue
-        found, why = _of_gpu(gpu, specs, load, price, nearest)
+        found, reasons = _of_gpu(gpu, specs, load, price, nearest)
         options += found
-        if not found:
-            left_out.append(NotJudged(gpu=gpu.name, reason=why))
+        left_out += _left_out(gpu, reasons, len(specs))
     mine: list[NotJudged] = []
     for own in here:
-        found, why = _of_own(own, specs, load, nearest)
+        found, reasons = _of_own(own, specs, load, nearest)
         options += found
-        mine += [] if found else [NotJudged(gpu=own.gpu.name, reason=why)]
+        mine += _left_out(own.gpu, reasons, len(specs))
     if not options:
-        error = _nothing(target, load, left_out, nearest, _change(target, load, specs, devices, only, price), only)
+        wanted = [gpu for gpu in devices if not only or gpu.device_class == only]
+        error = instead.nothing(
+            target, load, left_out, nearest, lambda: _change(target, load, specs, wanted, price), only
+        )
         raise DeclinedError("; ".join([error.message, *(f"{n.gpu}: {n.reason}" for n in mine)]), error.hint)
     options.sort(key=lambda option: (option.usd_per_mtok.p50, option.usd_per_hour.p50))
     return Recommendation(
@@ -90,14 +90,26 @@ def rank(
         slo=load.slo.text if load.slo else None,
         options=tuple(options),
         not_judged=(*mine, *left_out),
-        notes=(*_notes(load), *_more(load, options)),
+        notes=(*_notes(load, price), *_more(load, options)),
     )
 
 
-def _notes(load: Load) -> tuple[str, ...]:
+def _left_out(gpu: Gpu, reasons: Reasons, formats: int) -> list[NotJudged]:
+    """A device that is not ranked in some of so many formats, with the reasons; the formats named where they differ."""
+    by_reason: dict[str, list[str]] = {}
+    for quant, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(quant)
+    named = formats > 1 and not (len(by_reason) == 1 and len(reasons) == formats)
+    return [
+        NotJudged(gpu=gpu.name, reason=f"{', '.join(quants)}: {reason}" if named else reason)
+        for reason, quants in by_reason.items()
+    ]
+
+
+def _notes(load: Load, price: Decimal | None) -> tuple[str, ...]:
     """What a reader must know to trust the ranking."""
     tails = ("the service level is held against expected times: tails under load are not predicted",)
-    return (_basis(load), *(tails if load.slo else ()))
+    return (_basis(load, price), *(tails if load.slo else ()))
 
 
 def _more(load: Load, options: Sequence[HardwareOption]) -> tuple[str, ...]:
@@ -108,9 +120,10 @@ def _more(load: Load, options: Sequence[HardwareOption]) -> tuple[str, ...]:
     return (f"{load.there.replicas} deployed: this load needs {most:,} replicas",)
 
 
-def _basis(load: Load) -> str:
+def _basis(load: Load, price: Decimal | None) -> str:
     offers = "spot prices" if load.there and load.there.spot else "on-demand list prices"
-    spread = f"$: median and quartiles of the providers' dated {offers}; speeds are predicted, with an 80 % interval"
+    paid = "the price you gave" if price is not None else f"median and quartiles of the providers' dated {offers}"
+    spread = f"$: {paid}; speeds are predicted, with an 80 % interval"
     if load.tokens_per_day is not None:
         return f"{spread}; replicas carry a peak of {PEAK_RATIO} × the mean (assumed)"
     return f"{spread}; $/M tokens with all users busy"
@@ -118,22 +131,28 @@ def _basis(load: Load) -> str:
 
 def _of_gpu(
     gpu: Gpu, specs: list[ModelSpec], load: Load, price: Decimal | None, nearest: Nearest
-) -> tuple[list[HardwareOption], str]:
+) -> tuple[list[HardwareOption], Reasons]:
+    """The options on that device, and by weight format why there is none."""
     try:
         hourly = machine_price.given(price) if price else _rent(gpu, load)
     except InputError:
-        return [], f"no dated {'spot' if load.there and load.there.spot else 'rental'} price is known"
-    if gpu.mem_bw_gbs is None or gpu.vram_gib is None:
-        return [], "its bandwidth or memory is not on record"
+        kind = "spot" if load.there and load.there.spot else "rental"
+        return [], dict.fromkeys((s.quant for s in specs), f"{instead.NO_PRICE} {kind} price is known")
+    if not _on_record(gpu):
+        return [], dict.fromkeys((s.quant for s in specs), "its bandwidth or memory is not on record")
     return _of_specs(gpu, specs, load, hourly, nearest)
 
 
-def _of_own(own: Own, specs: list[ModelSpec], load: Load, nearest: Nearest) -> tuple[list[HardwareOption], str]:
+def _on_record(gpu: Gpu) -> bool:
+    return gpu.mem_bw_gbs is not None and gpu.vram_gib is not None
+
+
+def _of_own(own: Own, specs: list[ModelSpec], load: Load, nearest: Nearest) -> tuple[list[HardwareOption], Reasons]:
     """A device of this machine, with no more of them than there are."""
     runs = [spec for spec in specs if own.gpu.device_class != "cpu" or engine_of(spec) == "llama.cpp"]
-    if not runs:
-        return [], "on a processor, speeds are on record for llama.cpp's formats alone; ask for one, e.g. q4_k_m"
-    return _of_specs(own.gpu, runs, load, own.price, nearest, own.count)
+    found, reasons = _of_specs(own.gpu, runs, load, own.price, nearest, own.count)
+    why = "on a processor, speeds are on record for llama.cpp's formats alone; ask for one, e.g. q4_k_m"
+    return found, {spec.quant: why for spec in specs if spec not in runs} | reasons
 
 
 def _of_specs(
@@ -143,14 +162,38 @@ def _of_specs(
     hourly: MachinePrice,
     nearest: Nearest,
     owned: int | None = None,
-) -> tuple[list[HardwareOption], str]:
+) -> tuple[list[HardwareOption], Reasons]:
     found: list[HardwareOption] = []
-    why = f"the model does not fit on up to {owned or COUNTS[-1]}, or its format does not run there"
+    reasons: Reasons = {}
     for spec in specs:
-        for candidate in fitting(spec, gpu, load, hourly, owned):
-            option, reason = _priced(candidate, load, nearest)
-            found += [option] if option else []
-            why = reason or why
+        options, why = _of_spec(gpu, spec, load, hourly, nearest, owned)
+        found += options
+        if not options:
+            reasons[spec.quant] = why
+    return found, reasons
+
+
+def _of_spec(
+    gpu: Gpu, spec: ModelSpec, load: Load, hourly: MachinePrice, nearest: Nearest, owned: int | None
+) -> tuple[list[HardwareOption], str]:
+    """The options with that format, or why there is none: of those that miss the service level, the least miss."""
+    refused = why_not(spec.quant, gpu) if engine_of(spec) == "vllm" else None
+    most = owned or load.counts[-1]
+    why = refused or f"{instead.NO_ROOM} on {'' if len(load.counts) == 1 else 'up to '}{most}"
+    found: list[HardwareOption] = []
+    over: list[float] = []
+    for step in fitting(spec, gpu, load, hourly, owned):
+        if isinstance(step, str):
+            why = step
+            continue
+        option, reason, times = _priced(step, load, nearest)
+        over.append(times)
+        if option:
+            found.append(option)
+        elif times == min(over):
+            why = reason
+        if len(over) >= COUNTS_TRIED and (min(over) <= 1 or over[-1] >= over[-2]):
+            break
     return found, why
 
 
@@ -158,14 +201,20 @@ def _rent(gpu: Gpu, load: Load) -> MachinePrice:
     return sources.rent(gpu.name, kind="spot" if load.there and load.there.spot else "on_demand")
 
 
-def _priced(c: Candidate, load: Load, nearest: Nearest) -> tuple[HardwareOption | None, str]:
-    """The option with as few replicas as room and service level allow, or why there is none."""
+def _priced(c: Candidate, load: Load, nearest: Nearest) -> tuple[HardwareOption | None, str, float]:
+    """The option with as few replicas as room and service level allow, or why there is none.
+
+    Last, how many times over the service level one request alone is; 1 where it is kept.
+    """
     asked = min(c.most, load.users) if load.users else c.most
-    alone = _predict(c, load, 1)
+    try:
+        alone = _predict(c, load, 1)
+    except DeclinedError as error:  # `size` gives it room by a hair, and by `predict` there is none
+        return None, error.message, 1.0
     broken = _broken(alone, load)
     if broken:
         nearest.level.append(broken)
-        return None, broken[1]
+        return None, broken[1], broken[0]
     users = _most_within(c, load, asked)
     least = load.there.replicas if load.there else 1
     replicas = max(least, math.ceil(load.users / users)) if load.users else least
@@ -176,12 +225,12 @@ def _priced(c: Candidate, load: Load, nearest: Nearest) -> tuple[HardwareOption 
         hosting = formulas.Hosting(total, c.count, c.price.usd_per_gpu_hour, PEAK_RATIO)
         replicas = max(least, formulas.replicas(hosting, load.tokens_per_day))
     if c.owned is not None and c.count * replicas > c.owned:
-        return None, f"the load needs {c.count * replicas}, and this machine has {c.owned}"
+        return None, f"the load needs {c.count * replicas}, and this machine has {c.owned}", 1.0
     hourly = _spread(c.price, c.price.usd_per_gpu_hour * c.count * replicas)
     if load.max_usd_per_hour is not None and hourly.p50 > load.max_usd_per_hour:
         nearest.budget.append((hourly.p50, f"{replicas} × ({c.count} × {c.gpu.name}) for ${hourly.p50:.2f} per hour"))
-        return None, f"${hourly.p50:.2f} per hour is above the budget"
-    return _option(c, load, speed, replicas, users, total, hourly), ""
+        return None, f"${hourly.p50:.2f} per hour is above the budget", 1.0
+    return _option(c, load, speed, replicas, users, total, hourly), "", 1.0
 
 
 def _option(
@@ -285,54 +334,26 @@ def _spread(price: MachinePrice, usd: Decimal) -> UsdSpread:
     return UsdSpread(p25=round(usd * Decimal(str(low)), 6), p50=usd, p75=round(usd * Decimal(str(high)), 6))
 
 
-def _change(
-    target: str, load: Load, specs: list[ModelSpec], devices: list[Gpu], only: str | None, price: Decimal | None
-) -> str | None:
-    """The gentlest change with which one of these devices holds the model: half the context, a format, both."""
-    asked = {spec.quant for spec in specs}
-    formats_left = [f for f in SMALLER if f not in asked] if specs[0].source != "gguf" else []
-    wanted = [gpu for gpu in devices if not only or gpu.device_class == only]
-    for spec in (*specs, *(resolve(target, fmt) for fmt in formats_left)):
-        for context in (load.context, load.context // 2, load.context // 4):
-            tried = replace(load, context=max(2, context))
-            for gpu in wanted:
-                if _of_gpu(gpu, [spec], replace(tried, slo=None, max_usd_per_hour=None), price, Nearest())[0]:
-                    return f"{spec.quant} with {tried.context:,} tokens fits {gpu.name}."
-    return None if len(wanted) == len(profiles.gpus()) or load.there else _elsewhere(specs, load)
+def _change(target: str, load: Load, specs: list[ModelSpec], devices: list[Gpu], price: Decimal | None) -> str | None:
+    """What these devices would hold; else, where some were asked about, the cheapest hardware that holds it all."""
+    found = instead.change(
+        target, load, specs, [gpu for gpu in devices if _on_record(gpu) and _has_price(gpu, load, price)]
+    )
+    return found or (None if len(devices) == len(profiles.gpus()) or load.there else _elsewhere(specs, load))
+
+
+def _has_price(gpu: Gpu, load: Load, price: Decimal | None) -> bool:
+    try:
+        return price is not None or bool(_rent(gpu, load))
+    except InputError:
+        return False
 
 
 def _elsewhere(specs: list[ModelSpec], load: Load) -> str | None:
-    """The cheapest hardware that holds it, where only some was asked about."""
-    anything = replace(load, slo=None, max_usd_per_hour=None)
+    anything = instead.fewer(load)
     found = [o for gpu in profiles.gpus().values() for o in _of_gpu(gpu, specs, anything, None, Nearest())[0]]
     if not found:
         return None
     least = min(found, key=lambda option: option.usd_per_hour.p50)
     hardware = f"{least.replicas} × ({least.count} × {least.gpu})"
     return f"{hardware} would hold it ({least.quant}), for ${least.usd_per_hour.p50:.2f} per hour."
-
-
-def _nothing(
-    target: str, load: Load, left_out: list[NotJudged], nearest: Nearest, change: str | None, only: str | None
-) -> DeclinedError:
-    """Why nothing is left, and the smallest change that would help."""
-    if nearest.level:
-        times, words = min(nearest.level)
-        return DeclinedError(f"no hardware keeps the service level: {words}", f"allow {times:.1f} times that, or more.")
-    if nearest.budget:
-        return DeclinedError("nothing serves this load within the budget", f"the least is {min(nearest.budget)[1]}.")
-    if left_out and all("price" in n.reason for n in left_out):
-        return DeclinedError("no dated rental price is known for any of these devices", "give what the device costs.")
-    place = _place(load, left_out, only)
-    return DeclinedError(
-        f"{target} with {load.context:,} tokens does not fit on {place}",
-        change or "no smaller format or context that was tried fits either; take a smaller model.",
-    )
-
-
-def _place(load: Load, left_out: Sequence[NotJudged], only: str | None) -> str:
-    one = left_out[0].gpu if len(left_out) == 1 else None
-    if load.there and one:
-        return f"{load.there.count} × {one}"
-    kind = f"{only} " if only else ""
-    return f"up to {COUNTS[-1]} {f'× {one}' if one else f'of any priced {kind}device'}"

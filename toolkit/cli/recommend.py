@@ -28,7 +28,10 @@ def recommend(
     quants: str | None = typer.Option(None, help="Weight formats to compare, e.g. bf16,fp8,awq. Default: the model's."),
     max_usd_per_hour: float | None = typer.Option(None, help="Leave out what costs more per hour in all."),
     only: Class | None = typer.Option(None, help="One class of device."),
-    gpu: str | None = typer.Option(None, help="One device; with four numbers and a price, one of your own."),
+    gpu: str | None = typer.Option(
+        None,
+        help="One device; NAME:COUNT sets the devices of a replica. With four numbers and a price, one of your own.",
+    ),
     bandwidth_gbs: float | None = typer.Option(None, help="Described device: memory bandwidth, GB/s."),
     fp16_tflops: float | None = typer.Option(None, help="Described device: dense FP16 TFLOPS."),
     vram_gib: float | None = typer.Option(None, help="Described device: memory, GiB."),
@@ -86,7 +89,10 @@ def recommend(
         raise InputError("a price of this machine's devices, which are not asked for", "rank them too: --here.")
     if here and there:
         raise InputError(f"{there.name} says what it runs on", "name the model itself to compare it with this machine.")
-    one = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs)[0] if gpu or described else None
+    one, count = device(gpu, bandwidth_gbs, fp16_tflops, vram_gib, link_gbs) if gpu or described else (None, 1)
+    stated = bool(gpu and ":" in gpu)
+    if there and stated:
+        raise InputError(f"{there.name} says how many devices a replica has", "name the device alone.")
     if one and only and one.device_class != only:
         raise InputError(f"{one.name} is {one.device_class}, not {only}", "name a device or a class, not both.")
     load = Load(
@@ -95,6 +101,7 @@ def recommend(
         tokens_per_day=parse_volume(tokens_per_day) if tokens_per_day else None,
         input_share=input_share,
         slo=parse(slo) if slo else None,
+        count=count if stated else None,
         max_usd_per_hour=None if max_usd_per_hour is None else Decimal(str(max_usd_per_hour)),
         there=Deployed(max(1, there.gpus_per_replica), there.replicas, there.spot, memory_settings(there))
         if there
