@@ -153,6 +153,28 @@ def test_what_cannot_run_the_format_is_named_and_not_ranked():
     assert "bf16 with 8,192 tokens fits MI250" in said
 
 
+def test_a_count_that_speed_declines_leaves_the_others():
+    # 72.7e9 weights in 4.85 bits, and 8,192 × 80 layers × 8 heads × 128 × 2 × 2 bytes = 2.5 GiB of cache: by `size` one
+    # L40S holds both by a hair, by `predict` none
+    alone = selfhost(
+        "predict",
+        "qwen2.5-72b-awq",
+        "--quant",
+        "q4_k_m",
+        "--gpu",
+        "L40S",
+        "--input-len",
+        "6144",
+        "--output-len",
+        "2048",
+    )
+    assert alone.returncode == 1
+    words = ("recommend", "qwen2.5-72b-awq", "--quants", "q4_k_m", "--users", "1")
+    ranked = {(option["gpu"], option["count"]) for option in document(*words)["options"]}
+    assert ("L40S", 2) in ranked
+    assert ("L40S", 1) not in ranked
+
+
 def test_a_stated_count_is_the_one_ranked():
     words = ("recommend", "llama-3.1-8b", "--users", "8")
     found = document(*words, "--gpu", "H100-SXM-80GB:4")["options"]

@@ -187,6 +187,9 @@ def _of_spec(
             why = step
             continue
         option, reason, times = _priced(step, load, nearest)
+        if times == math.inf:
+            why = reason
+            continue
         over.append(times)
         if option:
             found.append(option)
@@ -204,13 +207,13 @@ def _rent(gpu: Gpu, load: Load) -> MachinePrice:
 def _priced(c: Candidate, load: Load, nearest: Nearest) -> tuple[HardwareOption | None, str, float]:
     """The option with as few replicas as room and service level allow, or why there is none.
 
-    Last, how many times over the service level one request alone is; 1 where it is kept.
+    Last, how many times over the service level one request alone is; 1 where it is kept, infinite where none runs.
     """
     asked = min(c.most, load.users) if load.users else c.most
     try:
         alone = _predict(c, load, 1)
     except DeclinedError as error:  # `size` gives it room by a hair, and by `predict` there is none
-        return None, error.message, 1.0
+        return None, error.message, math.inf
     broken = _broken(alone, load)
     if broken:
         nearest.level.append(broken)
