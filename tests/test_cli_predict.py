@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,16 @@ def test_rows_of_a_file(tmp_path):
     assert [a["id"] for a in answers] == ["a", "b", "c"]
     assert [a["declined"] for a in answers] == [None, "the row names no device", None]
     assert answers[2]["regime"] == "saturated"
+
+
+def test_the_rows_of_the_documentation(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "predict.md").read_text()
+    file = tmp_path / "rows.jsonl"
+    file.write_text(text.partition("```jsonl\n")[2].partition("```")[0])
+    found = {a["id"]: a for a in map(json.loads, selfhost("predict", "--from", file).stdout.splitlines())}
+    assert (found["a"]["declined"], found["a"]["tp"], found["a"]["regime"]) == (None, 2, "batched")
+    assert (found["b"]["declined"], found["b"]["regime"], found["b"]["input_len"]) == (None, "saturated", 512)
+    assert "GiB of weights" in found["c"]["declined"]
 
 
 @pytest.mark.parametrize(
