@@ -65,6 +65,23 @@ def test_its_price_when_you_state_one():
     assert option["usd_per_mtok"]["p50"] == pytest.approx(0.12 / tokens_per_hour * 1e6, rel=1e-6)
 
 
+def test_a_count_of_another_device_is_not_its_own():
+    found = document(
+        "recommend",
+        "qwen2.5-0.5b",
+        "--users",
+        "1",
+        "--quants",
+        "q4_k_m",
+        "--context",
+        "2048",
+        "--here",
+        "--gpu",
+        "L4:2",
+    )
+    assert {(option["gpu"], option["count"]) for option in found["options"]} == {("L4", 2), ("CPU-here", 1)}
+
+
 def test_no_more_of_it_than_there_is():
     said = error_of(*CPU, "--tokens-per-day", "900B", status=1)
     assert "CPU-here: the load needs" in said

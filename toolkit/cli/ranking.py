@@ -148,9 +148,9 @@ def _on_record(gpu: Gpu) -> bool:
 
 
 def _of_own(own: Own, specs: list[ModelSpec], load: Load, nearest: Nearest) -> tuple[list[HardwareOption], Reasons]:
-    """A device of this machine, with no more of them than there are."""
+    """A device of this machine, with no more of them than there are; a count that is asked for is of the named one."""
     runs = [spec for spec in specs if own.gpu.device_class != "cpu" or engine_of(spec) == "llama.cpp"]
-    found, reasons = _of_specs(own.gpu, runs, load, own.price, nearest, own.count)
+    found, reasons = _of_specs(own.gpu, runs, replace(load, count=None), own.price, nearest, own.count)
     why = "on a processor, speeds are on record for llama.cpp's formats alone; ask for one, e.g. q4_k_m"
     return found, {spec.quant: why for spec in specs if spec not in runs} | reasons
 
