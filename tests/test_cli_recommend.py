@@ -89,6 +89,16 @@ def test_the_table():
 FP8_70B = ("recommend", "llama-3.3-70b", "--users", "4", "--gpu", "H100-SXM-80GB", "--quants", "fp8")
 
 
+def test_columns_stand_below_one_another_whatever_the_names():
+    # RTX-PRO-6000-Blackwell-Server in two replicas is longer than most
+    result = selfhost("recommend", "deepseek-r1", "--users", "8")
+    head, *rows = result.stdout.splitlines()[1:]
+    rows = [row for row in rows if " × (" in row]
+    assert any("RTX-PRO-6000-Blackwell-Server" in row for row in rows)
+    assert {row.index(" fp8 ") for row in rows} == {head.index(" quant")}
+    assert {len(row) for row in rows} == {len(head)}
+
+
 def test_more_devices_where_the_service_level_asks():
     # without a level to keep, the first two counts that hold it: 66 GiB of weights and a cache are too much for one
     assert {option["count"] for option in document(*FP8_70B)["options"]} == {2, 4}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.types import GIB, Band, Prediction, Recommendation
+from toolkit.types import GIB, Band, HardwareOption, Prediction, Recommendation
 
 NOT_JUDGED_SHOWN = 6
 
@@ -43,22 +43,30 @@ def render_recommendation(r: Recommendation) -> str:
     load = (
         f"{r.users} user{'' if r.users == 1 else 's'}" if r.users is not None else f"{r.tokens_per_day:,} tokens a day"
     )
-    lines = [
-        f"{r.model}: {r.context:,} tokens a request, {load}{', ' + r.slo if r.slo else ''}",
-        f"{'hardware':<34} {'quant':<7} {'output tok/s':>20} {'$/h':>18} {'$/M tokens':>18}",
-    ]
-    for option in r.options:
-        hardware = f"{option.replicas} × ({option.count} × {option.gpu}){', yours' if option.here else ''}"
-        speed = f"{option.output_tok_s.p50:,.0f} ({option.output_tok_s.p10:,.0f}–{option.output_tok_s.p90:,.0f})"
-        hourly = f"{option.usd_per_hour.p50:.2f} ({option.usd_per_hour.p25:.2f}–{option.usd_per_hour.p75:.2f})"
-        each = f"{option.usd_per_mtok.p50:.2f} ({option.usd_per_mtok.p25:.2f}–{option.usd_per_mtok.p75:.2f})"
-        lines.append(f"{hardware:<34} {option.quant:<7} {speed:>20} {hourly:>18} {each:>18}")
+    rows = [("hardware", "quant", "output tok/s", "$/h", "$/M tokens"), *map(_row, r.options)]
+    name, quant, *numbers = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"{r.model}: {r.context:,} tokens a request, {load}{', ' + r.slo if r.slo else ''}"]
+    for row in rows:
+        right = "  ".join(f"{text:>{width}}" for text, width in zip(row[2:], numbers, strict=True))
+        lines.append(f"{row[0]:<{name}}  {row[1]:<{quant}}  {right}")
     lines += _formats(r)
     if r.not_judged:
         shown = "; ".join(f"{n.gpu}: {n.reason}" for n in r.not_judged[:NOT_JUDGED_SHOWN])
         more = len(r.not_judged) - NOT_JUDGED_SHOWN
         lines.append(f"not ranked: {shown}{f'; and {more} more (in the JSON)' if more > 0 else ''}")
     return "\n".join([*lines, *r.notes])
+
+
+def _row(option: HardwareOption) -> tuple[str, str, str, str, str]:
+    """One option in the table's columns: a figure and, in brackets, its spread."""
+    speed, hourly, each = option.output_tok_s, option.usd_per_hour, option.usd_per_mtok
+    return (
+        f"{option.replicas} × ({option.count} × {option.gpu}){', yours' if option.here else ''}",
+        option.quant,
+        f"{speed.p50:,.0f} ({speed.p10:,.0f}–{speed.p90:,.0f})",
+        f"{hourly.p50:.2f} ({hourly.p25:.2f}–{hourly.p75:.2f})",
+        f"{each.p50:.2f} ({each.p25:.2f}–{each.p75:.2f})",
+    )
 
 
 def _formats(r: Recommendation) -> list[str]:
