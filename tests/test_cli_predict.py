@@ -127,3 +127,11 @@ def test_a_broken_file(tmp_path):
     assert "line 2" in done.stderr
     assert done.stdout == ""
     assert selfhost("predict", "--from", str(tmp_path / "none")).returncode == 2
+
+
+def test_a_request_longer_than_the_model_takes_is_answered_and_said():
+    # Llama 3 8B: max_position_embeddings 8,192
+    words = ("predict", "llama-3-8b", "--gpu", "H100-SXM-80GB", "--input-len")
+    assert "8,192 tokens at most" in selfhost(*words, "9000").stdout
+    assert "at most" not in selfhost(*words, "4000").stdout
+    assert json.loads(selfhost(*words, "4000", "--json").stdout)["max_context"] == 8192

@@ -47,6 +47,7 @@ def predict(q: Question) -> Prediction:
         ceiling_output_tok_s=most,
         bound_by=_bound(found),
         model_basis=q.model.basis,
+        max_context=q.model.max_context,
         basis="computed",
         how=constants.FITTED,
     )

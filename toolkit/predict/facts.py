@@ -19,6 +19,7 @@ class ModelFacts:
     elements per token of the layers that have it; ``attend_…`` are the FLOPs a token spends on each token it looks back
     at, in the same layers. ``state`` is elements per sequence, whatever its length. ``kv_ranks`` is over how many
     tensor-parallel ranks a cache can be split, its KV heads; the one latent of MLA is kept whole by every rank.
+    ``max_context`` is the tokens of its longest request.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ModelFacts:
     attend_windows: tuple[tuple[int, float], ...] = ()
     state: float = 0
     kv_ranks: float = 8
+    max_context: int | None = None
     basis: str = "profile"
 
     @property
@@ -98,6 +100,7 @@ def of_spec(spec: ModelSpec) -> ModelFacts:
         attend_full=look,
         attend_windows=tuple(sorted(looks.items())),
         state=float(sum(r.conv_elements + 2 * r.state_elements for r in spec.recurrent)),
+        max_context=spec.max_context,
         kv_ranks=float(
             min((1 if a.kind == "mla" else a.kv_heads for a in spec.attention if a.kind != "none"), default=8)
         ),

@@ -28,8 +28,10 @@ def render(p: Prediction) -> str:
     ]
     if p.uncorrected_output_tok_s is not None:
         lines.append(f"without that bench, {p.uncorrected_output_tok_s:,.0f} output tokens/s would be expected")
+    if p.max_context is not None and p.input_len + p.output_len > p.max_context:
+        lines.append(f"the model takes {p.max_context:,} tokens at most: it was not made for requests as long as these")
     if p.concurrency is not None and p.running < p.concurrency:
-        lines.append(f"only {p.running:.0f} requests run at once: the cache has no room for more, the rest wait")
+        lines.append(f"only {p.running:.0f} requests run at once: cache or engine take no more, the rest wait")
     return "\n".join(lines)
 
 

@@ -50,6 +50,8 @@ class Prediction(Document):
     basis: Basis | Literal["projected"]
     """``computed`` from the data sheet; ``projected`` from a bench of this model and engine; ``measured`` by it."""
     how: str
+    max_context: int | None = None
+    """Tokens of the model's longest request; None where that is not known. A longer one is answered all the same."""
     uncorrected_output_tok_s: float | None = None
     """What was expected before a bench corrected it; None where none did."""
 
