@@ -60,6 +60,7 @@ deploy-parsers:
 	  echo "$$tool: not installed; the tests of deployed files that need it will say so and be skipped"; done
 
 test: $(VENV)/.dev install-llama browser deploy-parsers ## every test that can run here, faults once
+	@$(BIN)/python -m compileall -q toolkit bench  # hundreds of commands are run: where nothing is kept, each compiles anew
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
