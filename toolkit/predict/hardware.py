@@ -23,7 +23,8 @@ WATTS_PER_TFLOP = {
 """By generation and class, the watts per TFLOP/s of FP16 of the card that is least short of power (its data sheet)."""
 
 POWER_EXPONENT = 0.7
-"""A card with a share of those watts sustains this power of it (A100 PCIe, 0.75: 0.82). Of 0, 0.7 and 1."""
+"""A card with a share of those watts sustains this power of it (A100 PCIe, 0.75: 0.82). Assumed: of 0, 0.7 and 1, which
+predict held-out cards within half a point of one another, the one between."""
 
 PCIE_GBS = 32.0
 """One way, PCIe 4.0 ×16: the link of a device whose own is not on record."""

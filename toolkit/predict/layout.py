@@ -14,6 +14,21 @@ WEIGHTS_SHARE = 0.97
 """Of the devices' memory: with more than this in weights no engine starts."""
 
 
+def check_weights(model: ModelFacts, fmt: Format, device: DeviceFacts, devices: int, share: float) -> None:
+    """Weights of more than that share of the devices' memory are not answered.
+
+    Raises:
+        DeclinedError: they are; says both sizes.
+    """
+    weights, room = model.all_bytes(fmt), devices * device.memory_bytes
+    if weights > share * room:
+        raise DeclinedError(
+            f"{model.name} in {fmt.name} has {weights / GIB:.1f} GiB of weights, and {devices} × {device.name}"
+            f" hold {room / GIB:.1f} GiB",
+            "take more devices, a smaller weight format, or `selfhost recommend`.",
+        )
+
+
 def question(
     model: ModelFacts,
     fmt: Format,
@@ -40,14 +55,7 @@ def question(
         raise InputError(f"{count} devices cannot be shared by {ranks} tensor-parallel ranks")
     stages = count // ranks if layered else 1
     copies = count // (ranks * stages)
-    room = device.memory_bytes * ranks * stages
-    weights = model.all_bytes(fmt)
-    if weights > WEIGHTS_SHARE * room:
-        raise DeclinedError(
-            f"{model.name} in {fmt.name} has {weights / GIB:.1f} GiB of weights, and {ranks * stages} × {device.name}"
-            f" hold {room / GIB:.1f} GiB",
-            "take more devices, a smaller weight format, or `selfhost recommend`.",
-        )
+    check_weights(model, fmt, device, ranks * stages, WEIGHTS_SHARE)
     asked = Question(model, fmt, device, engine, ranks, stages, copies, input_len, output_len, concurrency)
     one, left = physics.cache_bytes(asked, output_len), physics.room(asked, WEIGHTS_SHARE)
     if one > left:

@@ -10,10 +10,10 @@ from typing import Any
 from toolkit.errors import DeclinedError, InputError
 from toolkit.predict import facts, formats, hardware
 from toolkit.predict.facts import ModelFacts
-from toolkit.predict.formats import Format
 from toolkit.predict.hardware import DeviceFacts, EngineFacts
+from toolkit.predict.layout import check_weights
 from toolkit.predict.physics import MEMORY_SHARE, Question
-from toolkit.types import GIB, Gpu
+from toolkit.types import Gpu
 
 READ = (
     "engine", "version", "model", "params_b", "active_params_b", "quantization", "gpu_canonical", "n_gpus", "tp", "pp",
@@ -52,7 +52,7 @@ def question(row: Mapping[str, Any], gpu: Callable[[str], Gpu], model: Callable[
     if not row["quantization"] and spec.all_bytes(fmt) > MEMORY_SHARE * _devices(row) * device.memory_bytes:
         fmt = formats.parse("fp8")
     if record.visible_gib or record.vram_gib:
-        _check_room(row, device, spec, fmt)
+        check_weights(spec, fmt, device, _devices(row), FAR_TOO_LARGE)
     concurrency = _concurrency(row)
     tp, pp, copies = _layout(row, engine, device, spec.all_bytes(fmt), concurrency)
     lengths = _number(row, "input_len"), _number(row, "output_len")
@@ -152,16 +152,6 @@ def _devices(row: Mapping[str, Any]) -> int:
     if stated is not None and ranks > max(1, stated):
         raise InputError(f"tp × pp is {ranks} ranks, and n_gpus is {stated}", "a rank needs a device of its own.")
     return max(1, stated or ranks)
-
-
-def _check_room(row: Mapping[str, Any], device: DeviceFacts, model: ModelFacts, fmt: Format) -> None:
-    devices = _devices(row)
-    weights, room = model.all_bytes(fmt), devices * device.memory_bytes
-    if weights > FAR_TOO_LARGE * room:
-        raise DeclinedError(
-            f"{model.name} in {fmt.name} has {weights / GIB:.1f} GiB of weights, and {devices} × {device.name}"
-            f" hold {room / GIB:.1f} GiB"
-        )
 
 
 def _layout(
